@@ -1,0 +1,31 @@
+/*
+ * Logging. Libraries log at debug level only; the program's top layer says the rest, once, where
+ * it is handled. One line a message on standard error:
+ *
+ *     2026-11-21T03:05:38Z warning image localhost:5000/a:1: ...
+ *
+ * Thread-safe: a line is written with one write(). A terminal progress display registers a hook
+ * that is called around each line, so that lines and display do not mix.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+enum log_level {
+    LOG_DEBUG,
+    LOG_INFO,
+    LOG_WARNING,
+    LOG_ERROR,
+};
+
+void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+/* Called with true before and with false after each line is written; NULL for none. */
+void log_set_hook(void (*hook)(int before));
+void log_message(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_debug(...)   log_message(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...)    log_message(LOG_INFO, __VA_ARGS__)
+#define log_warning(...) log_message(LOG_WARNING, __VA_ARGS__)
+#define log_error(...)   log_message(LOG_ERROR, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,211 @@
+#include "base/process.h"
+
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CAPTURE_MAX   ((size_t)64 * 1024)
+#define SUMMARY_LINES 4
+
+extern char **environ;
+
+/* Keep the last CAPTURE_MAX bytes: what a program says last is why it failed. */
+static void capture(struct buf *b, const char *bytes, size_t len)
+{
+    buf_add(b, bytes, len);
+    if (b->len > 2 * CAPTURE_MAX) {
+        memmove(b->data, b->data + b->len - CAPTURE_MAX, CAPTURE_MAX);
+        buf_truncate(b, CAPTURE_MAX);
+    }
+}
+
+/* Returns false at end of file. */
+static bool drain(int fd, struct buf *b)
+{
+    char bytes[4096];
+    ssize_t n = read(fd, bytes, sizeof bytes);
+    if (n < 0)
+        return errno == EINTR;
+    capture(b, bytes, (size_t)n);
+    return n > 0;
+}
+
+static void *read_outputs(void *arg)
+{
+    struct process *p = arg;
+    struct pollfd fds[2] = {{.fd = p->out_fd, .events = POLLIN},
+                            {.fd = p->err_fd, .events = POLLIN}};
+    while (fds[0].fd >= 0 || fds[1].fd >= 0) {
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            break;
+        if (fds[0].fd >= 0 && fds[0].revents && !drain(fds[0].fd, &p->output))
+            fds[0].fd = -1;
+        if (fds[1].fd >= 0 && fds[1].revents && !drain(fds[1].fd, &p->messages))
+            fds[1].fd = -1;
+    }
+    return NULL;
+}
+
+static char **environment_with(const char *const *set_env)
+{
+    size_t ours = 0, more = 0;
+    while (environ[ours])
+        ours++;
+    while (set_env && set_env[more])
+        more++;
+    char **env = xcalloc(ours + more + 1, sizeof *env);
+    size_t n = 0;
+    for (size_t i = 0; i < more; i++)
+        env[n++] = (char *)set_env[i];
+    for (size_t i = 0; i < ours; i++) {
+        size_t name = strcspn(environ[i], "=") + 1;
+        bool replaced = false;
+        for (size_t k = 0; k < more; k++)
+            replaced |= strncmp(environ[i], set_env[k], name) == 0;
+        if (!replaced)
+            env[n++] = environ[i];
+    }
+    return env;
+}
+
+static int spawn(const struct process_options *o, int in, int out, int messages, pid_t *pid)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, defaults;
+    sigemptyset(&none);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    sigaddset(&defaults, SIGINT);
+    sigaddset(&defaults, SIGTERM);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    if (in >= 0)
+        posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+    else
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, out >= 0 ? out : messages, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, messages, STDERR_FILENO);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                              POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    _cleanup_free_ char **env = environment_with(o->set_env);
+    int failed = posix_spawnp(pid, o->argv[0], &actions, &attributes, (char *const *)o->argv, env);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    return failed;
+}
+
+static void close_pair(int fds[2])
+{
+    for (int i = 0; i < 2; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+int process_start(const struct process_options *options, struct process *out, struct error *err)
+{
+    int in[2] = {-1, -1}, stdout_pipe[2] = {-1, -1}, messages[2] = {-1, -1};
+    pid_t pid = -1;
+    int failed = 0;
+    if ((options->pipe_stdin && pipe2(in, O_CLOEXEC) < 0) ||
+        (options->keep_stdout && pipe2(stdout_pipe, O_CLOEXEC) < 0) ||
+        pipe2(messages, O_CLOEXEC) < 0)
+        failed = errno;
+    if (!failed)
+        failed = spawn(options, in[0], stdout_pipe[1], messages[1], &pid);
+    if (failed) {
+        close_pair(in);
+        close_pair(stdout_pipe);
+        close_pair(messages);
+        return error_set_errno(err, ERROR_CHILD, failed, "cannot run %s", options->argv[0]);
+    }
+    if (in[0] >= 0)
+        close(in[0]);
+    if (stdout_pipe[1] >= 0)
+        close(stdout_pipe[1]);
+    close(messages[1]);
+    *out = (struct process){.pid = pid,
+                            .stdin_fd = in[1],
+                            .output = BUF_INIT,
+                            .messages = BUF_INIT,
+                            .out_fd = stdout_pipe[0],
+                            .err_fd = messages[0]};
+    if (pthread_create(&out->reader, NULL, read_outputs, out) != 0)
+        abort();
+    return 0;
+}
+
+void process_kill(struct process *p, int signal)
+{
+    kill(-p->pid, signal);
+}
+
+int process_wait(struct process *p)
+{
+    if (p->stdin_fd >= 0)
+        close(TAKE_FD(p->stdin_fd));
+    pthread_join(p->reader, NULL);
+    int status;
+    while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+void process_release(struct process *p)
+{
+    if (p->stdin_fd >= 0)
+        close(p->stdin_fd);
+    if (p->out_fd >= 0)
+        close(p->out_fd);
+    if (p->err_fd >= 0)
+        close(p->err_fd);
+    buf_release(&p->output);
+    buf_release(&p->messages);
+}
+
+int process_run(const struct process_options *options, int *out_status, struct buf *output,
+                struct buf *messages, struct error *err)
+{
+    struct process p;
+    if (process_start(options, &p, err) < 0)
+        return -1;
+    *out_status = process_wait(&p);
+    if (output)
+        buf_add(output, p.output.data, p.output.len);
+    if (messages)
+        buf_add(messages, p.messages.data, p.messages.len);
+    process_release(&p);
+    return 0;
+}
+
+char *process_summary(const struct buf *messages)
+{
+    const char *end = messages->data + messages->len;
+    const char *start = end;
+    for (int lines = 0; start > messages->data && lines < SUMMARY_LINES; lines++) {
+        start--;
+        while (start > messages->data && start[-1] != '\n')
+            start--;
+    }
+    struct buf b = BUF_INIT;
+    for (const char *p = start; p < end; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (c >= 0x20 && c < 0x7f)
+            buf_addc(&b, (char)c);
+        else if (c == '\n' && b.len > 0 && p + 1 < end)
+            buf_adds(&b, "; ");
+    }
+    if (b.len == 0)
+        buf_adds(&b, "(it said nothing)");
+    return buf_take(&b);
+}
