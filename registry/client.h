@@ -1,0 +1,84 @@
+/*
+ * The HTTP client of the OCI distribution protocol (1.0; Docker Registry HTTP API V2).
+ *
+ * One client serves the whole process: it owns the connections (registry/http.h: libcurl's multi
+ * interface on one thread), and the token cache (registry/auth.h). Its functions block the calling
+ * thread and may be called from any number of threads at once.
+ *
+ * Errors: ERROR_NOT_FOUND for 404, ERROR_AUTH for 401 and 403, ERROR_NET (retryable) for broken
+ * connections, timeouts, 429 and 5xx after the client's own attempts, ERROR_CORRUPT for bytes that
+ * do not match their digest or size, ERROR_LIMIT for answers beyond base/limits.h. Messages name
+ * the URL's host and path and what the registry said (the "message" of its JSON errors), never a
+ * credential.
+ */
+#ifndef REGISTRY_CLIENT_H
+#define REGISTRY_CLIENT_H
+
+#include "base/buf.h"
+#include "base/digest.h"
+#include "base/error.h"
+#include "registry/manifest.h"
+#include "registry/reference.h"
+
+struct registry_options {
+    int attempts;               /* of one request, with growing pauses; 0: 4 */
+    double first_pause_seconds; /* before the second attempt; 0: 0.5; doubles, with jitter */
+    double stall_seconds;       /* give up on a transfer slower than 1 kB/s for so long; 0: 30 */
+    /* Where credentials come from; NULL: none. Borrowed, must outlive the client. */
+    const struct credential_source *credentials;
+};
+
+struct registry_client;
+struct registry_client *registry_client_new(const struct registry_options *options,
+                                            struct error *err);
+void registry_client_free(struct registry_client *client);
+
+/* HEAD of the reference's manifest: its digest, not set in *out if the registry does not say. */
+MUST_CHECK int registry_head_manifest(struct registry_client *client, const struct reference *ref,
+                                      struct digest *out, struct error *err);
+
+struct fetched_manifest {
+    struct buf bytes; /* byte for byte as the registry sent it */
+    struct digest digest;
+    enum media_kind kind; /* MEDIA_MANIFEST or MEDIA_INDEX */
+};
+/* GET it. Verified against `digest` if that is not NULL, else against the reference's own digest,
+ * else against the registry's Docker-Content-Digest if it sends one. */
+MUST_CHECK int registry_get_manifest(struct registry_client *client, const struct reference *ref,
+                                     const struct digest *digest, struct fetched_manifest *out,
+                                     struct error *err);
+void fetched_manifest_release(struct fetched_manifest *manifest);
+
+/* All tags, page by page (Link: rel="next"). `found` is called for each; -1 from it stops. */
+MUST_CHECK int registry_list_tags(struct registry_client *client, const struct reference *ref,
+                                  int (*found)(void *arg, const char *tag, struct error *err),
+                                  void *arg, struct error *err);
+
+/* A small blob (an image configuration) into memory, verified. */
+MUST_CHECK int registry_get_blob(struct registry_client *client, const struct reference *ref,
+                                 const struct descriptor *blob, size_t max_bytes, struct buf *out,
+                                 struct error *err);
+
+struct blob_download {
+    const struct reference *ref;
+    const struct descriptor *blob;
+    int fd; /* a regular file; what it holds already is taken as the blob's beginning */
+    /* Called as bytes arrive with how many of the blob are there; NULL for none. From the I/O
+     * thread: must not block. -1 with *err set stops the download. */
+    int (*progress)(void *arg, uint64_t bytes, struct error *err);
+    void *arg;
+};
+/* Stream a blob into a file. A broken connection is resumed with a Range request; the digest is
+ * computed as the bytes arrive (over what was there before, first). On ERROR_CORRUPT the file is
+ * empty again; on other errors it holds a beginning to resume from. */
+MUST_CHECK int registry_download_blob(struct registry_client *client,
+                                      const struct blob_download *download, struct error *err);
+
+/* Requests sent so far by kind, for tests, reports and benchmarks. */
+struct registry_counters {
+    uint64_t head_manifest, get_manifest, get_blob, list_tags, token;
+    uint64_t blob_bytes;
+};
+void registry_get_counters(struct registry_client *client, struct registry_counters *out);
+
+#endif
