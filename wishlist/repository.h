@@ -1,0 +1,17 @@
+/*
+ * Where images are published: the name of a CernVM-FS repository, or a directory. Written in a
+ * recipe or on the command line.
+ */
+#ifndef WISHLIST_REPOSITORY_H
+#define WISHLIST_REPOSITORY_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+
+/* What begins with '/' or '.' is a directory. */
+bool repository_is_directory(const char *repository);
+/* ERROR_PARSE unless it is a directory or can be the name of a CernVM-FS repository. */
+MUST_CHECK int repository_check(const char *repository, struct error *err);
+
+#endif
