@@ -1,0 +1,155 @@
+#include "layers/layer_index.h"
+
+#include "base/memory.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int corrupt(const char *what, struct error *err)
+{
+    return error_set(err, ERROR_CORRUPT, "not a layer index of this version: %s", what);
+}
+
+static int check_header(const struct layer_index *x, size_t size, struct error *err)
+{
+    const struct layer_index_header *h = x->header;
+    if (size < sizeof *h || memcmp(h->magic, LAYER_INDEX_MAGIC, 8) != 0)
+        return corrupt("no such header", err);
+    if (h->header_size != sizeof *h || h->entry_size != sizeof(struct layer_entry))
+        return corrupt("other record sizes", err);
+    uint64_t rest = size - sizeof *h;
+    if (h->entry_count == 0 || h->entry_count > UINT32_MAX ||
+        h->entry_count > rest / sizeof(struct layer_entry) ||
+        h->names_size != rest - h->entry_count * sizeof(struct layer_entry))
+        return corrupt("its parts do not add up to its size", err);
+    if (h->diff_algorithm != DIGEST_SHA256 && h->diff_algorithm != DIGEST_SHA512)
+        return corrupt("no diff id", err);
+    return 0;
+}
+
+static bool in_names(const struct layer_index *x, uint32_t start, uint32_t len)
+{
+    return start <= x->header->names_size && len <= x->header->names_size - start;
+}
+
+static bool entry_is_sound(const struct layer_index *x, size_t i)
+{
+    const struct layer_entry *e = &x->entries[i];
+    if (e->type < ENTRY_DIRECTORY || e->type > ENTRY_LOWER_LINK ||
+        !in_names(x, e->path, e->path_len) || !in_names(x, e->target, e->target_len) ||
+        !in_names(x, e->xattrs, e->xattrs_len) || e->primary > i ||
+        (e->flags && e->type != ENTRY_DIRECTORY))
+        return false;
+    const struct layer_entry *primary = &x->entries[e->primary];
+    if (primary->type != e->type || primary->primary != e->primary)
+        return false;
+    if (e->type == ENTRY_FILE &&
+        (e->data_offset > x->header->data_size || e->size > x->header->data_size - e->data_offset))
+        return false;
+    if (i == 0)
+        return e->path_len == 0 && e->type == ENTRY_DIRECTORY;
+    const struct layer_entry *before = &x->entries[i - 1];
+    if (path_compare(entry_path(x, before), before->path_len, entry_path(x, e), e->path_len) >= 0)
+        return false;
+    _cleanup_free_ char *path = xstrndup(entry_path(x, e), e->path_len);
+    if (strlen(path) != e->path_len || !path_is_clean(path))
+        return false;
+    size_t parent = e->path_len;
+    while (parent > 0 && path[parent] != '/')
+        parent--;
+    /* Sorted with parents first: the parent is before us, or missing. */
+    const struct layer_entry *dir = layer_index_find(x, path, parent);
+    return dir && dir->type == ENTRY_DIRECTORY;
+}
+
+static int check_entries(const struct layer_index *x, struct error *err)
+{
+    for (size_t i = 0; i < x->count; i++)
+        if (!entry_is_sound(x, i))
+            return error_set(err, ERROR_CORRUPT, "layer index: record %zu is damaged", i);
+    return 0;
+}
+
+int layer_index_open_memory(const void *bytes, size_t len, struct layer_index *out,
+                            struct error *err)
+{
+    struct layer_index x = {.header = bytes};
+    if (check_header(&x, len, err) < 0)
+        return -1;
+    x.entries = (const void *)((const char *)bytes + sizeof *x.header);
+    x.count = x.header->entry_count;
+    x.names = (const char *)(x.entries + x.count);
+    if (check_entries(&x, err) < 0)
+        return -1;
+    *out = x;
+    return 0;
+}
+
+int layer_index_open(const char *path, bool check_all, struct layer_index *out, struct error *err)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_set_errno(err, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_IO, errno,
+                               "%s: cannot open", path);
+    size_t size = (size_t)st.st_size;
+    if (size < sizeof(struct layer_index_header)) {
+        corrupt("too short", err);
+        return error_wrap(err, "%s", path);
+    }
+    void *map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map == MAP_FAILED)
+        return error_set_errno(err, ERROR_IO, errno, "%s: cannot map", path);
+    struct layer_index x = {.header = map, .map = map, .map_size = size};
+    int result = check_header(&x, size, err);
+    if (result == 0) {
+        x.entries = (const void *)((const char *)map + sizeof *x.header);
+        x.count = x.header->entry_count;
+        x.names = (const char *)(x.entries + x.count);
+        if (check_all)
+            result = check_entries(&x, err);
+    }
+    if (result < 0) {
+        munmap(map, size);
+        return error_wrap(err, "%s", path);
+    }
+    *out = x;
+    return 0;
+}
+
+void layer_index_release(struct layer_index *x)
+{
+    if (x->map)
+        munmap(x->map, x->map_size);
+    *x = (struct layer_index){0};
+}
+
+const struct layer_entry *layer_index_find(const struct layer_index *x, const char *path,
+                                           size_t len)
+{
+    size_t low = 0, high = x->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct layer_entry *e = &x->entries[middle];
+        int order = path_compare(entry_path(x, e), e->path_len, path, len);
+        if (order == 0)
+            return e;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+struct digest layer_index_diff_id(const struct layer_index *x)
+{
+    struct digest d = {.algorithm = (enum digest_algorithm)x->header->diff_algorithm};
+    memcpy(d.bytes, x->header->diff_id, sizeof d.bytes);
+    return d;
+}
