@@ -20,7 +20,7 @@ struct challenge_param {
 };
 
 struct challenge {
-    char *scheme; /* lower case: "bearer", "basic" */
+    char *scheme;  /* lower case: "bearer", "basic" */
     char *token68; /* or NULL */
     struct challenge_param *params;
     size_t param_count;

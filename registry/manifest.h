@@ -76,11 +76,11 @@ struct image_config {
     size_t diff_id_count;
     char *created; /* RFC 3339, or NULL */
     /* All NULL-ended; never NULL themselves. */
-    char **env;        /* "NAME=VALUE" */
+    char **env; /* "NAME=VALUE" */
     char **entrypoint;
     char **cmd;
-    char *working_dir; /* or NULL */
-    char *user;        /* or NULL */
+    char *working_dir;  /* or NULL */
+    char *user;         /* or NULL */
     char **label_names; /* beside label_values, the same number */
     char **label_values;
 };

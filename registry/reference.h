@@ -6,7 +6,8 @@
  * address or an IPv6 literal in brackets, with an optional port; it is never left out, so the
  * first component must hold a dot or a colon or be "localhost" (a short name such as "ubuntu" is
  * an error whose text says what to write). A missing tag is "latest"; with a digest, the digest
- * decides and a tag beside it is remembered only.
+ * decides and a tag beside it is remembered only. A user or password in front of the registry is
+ * an error; its text is not repeated in the message.
  *
  * REGISTRY and REPOSITORY stand in public paths exactly as the user wrote them.
  */
@@ -32,6 +33,8 @@ enum reference_flags {
  * and what was expected; ERROR_LIMIT beyond LIMIT_REFERENCE_BYTES. */
 MUST_CHECK int reference_parse(const char *text, unsigned flags, struct reference *out,
                                struct error *err);
+/* Whether a registry's word for a tag is one: [A-Za-z0-9_][A-Za-z0-9._-]{0,127}. */
+bool reference_tag_is_valid(const char *tag);
 void reference_copy(struct reference *dst, const struct reference *src);
 /* The same repository with another tag: what a wildcard expands to. */
 void reference_with_tag(struct reference *dst, const struct reference *src, const char *tag);

@@ -1,0 +1,231 @@
+#include "registry/transfer.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#define ERROR_BODY_BYTES ((size_t)64 << 10) /* of an answer that is not 2xx: for its message */
+#define STALL_BYTES      1000L
+
+static bool is_success(long status)
+{
+    return status >= 200 && status < 300;
+}
+
+/* --- headers --- */
+
+static long status_of_line(const char *line, size_t len)
+{
+    const char *space = memchr(line, ' ', len);
+    if (!space || (size_t)(space - line) + 4 > len)
+        return 0;
+    long status = 0;
+    for (int i = 1; i <= 3; i++)
+        status = status * 10 + (space[i] - '0');
+    return status;
+}
+
+static void drop_headers(struct http_response *r)
+{
+    for (size_t i = 0; i < r->header_count; i++) {
+        free(r->headers[i].name);
+        free(r->headers[i].value);
+    }
+    r->header_count = 0;
+}
+
+static void add_header(struct http_response *r, const char *line, size_t len)
+{
+    const char *colon = memchr(line, ':', len);
+    if (!colon)
+        return;
+    const char *value = colon + 1, *end = line + len;
+    while (value < end && (*value == ' ' || *value == '\t'))
+        value++;
+    while (end > value && strchr(" \t\r\n", end[-1]))
+        end--;
+    ARRAY_GROW(r->headers, r->header_count, r->header_capacity);
+    struct http_header *header = &r->headers[r->header_count++];
+    header->name = xstrndup(line, (size_t)(colon - line));
+    header->value = xstrndup(value, (size_t)(end - value));
+    for (char *p = header->name; *p; p++)
+        if (*p >= 'A' && *p <= 'Z')
+            *p = (char)(*p - 'A' + 'a');
+}
+
+static int begin(struct transfer *t)
+{
+    const struct http_sink *sink = t->request->sink;
+    if (t->begun || !is_success(t->response.status))
+        return 0;
+    t->begun = true;
+    return sink && sink->begin ? sink->begin(sink->arg, &t->response, &t->error) : 0;
+}
+
+static size_t on_header(char *line, size_t size, size_t count, void *arg)
+{
+    struct transfer *t = arg;
+    size_t len = size * count;
+    t->response.header_bytes += len;
+    if (t->response.header_bytes > LIMIT_HEADER_BYTES) {
+        error_set(&t->error, ERROR_LIMIT, "more than %zu bytes of response headers",
+                  LIMIT_HEADER_BYTES);
+        return 0;
+    }
+    if (len >= 5 && strncasecmp(line, "HTTP/", 5) == 0) {
+        drop_headers(&t->response); /* of an interim answer: RFC 9110, section 15.2 */
+        t->response.status = status_of_line(line, len);
+    } else if (line[0] == '\r' || line[0] == '\n') {
+        return begin(t) < 0 ? 0 : len;
+    } else if (!t->begun) {
+        add_header(&t->response, line, len);
+    }
+    return len;
+}
+
+/* --- body --- */
+
+static int collect(struct transfer *t, const char *bytes, size_t len)
+{
+    struct buf *body = &t->response.body;
+    if (!is_success(t->response.status)) {
+        size_t room = ERROR_BODY_BYTES - body->len;
+        buf_add(body, bytes, len < room ? len : room);
+        return 0;
+    }
+    if (len > t->request->max_body_bytes - body->len)
+        return error_set(&t->error, ERROR_LIMIT, "the answer is longer than %zu bytes",
+                         t->request->max_body_bytes);
+    buf_add(body, bytes, len);
+    return 0;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
+{
+    struct transfer *t = arg;
+    const struct http_sink *sink = t->request->sink;
+    size_t len = size * count;
+    int rc = sink && is_success(t->response.status) ? sink->body(sink->arg, bytes, len, &t->error)
+                                                    : collect(t, bytes, len);
+    return rc < 0 ? 0 : len;
+}
+
+/* --- set-up --- */
+
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)arg;
+    (void)purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static void add_request_header(struct transfer *t, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    _cleanup_free_ char *line = xasprintf("%s: %s", name, value);
+    t->headers = curl_slist_append(t->headers, line);
+}
+
+static void set_headers(struct transfer *t, bool authorized)
+{
+    add_request_header(t, "Accept", t->request->accept);
+    if (authorized)
+        add_request_header(t, "Authorization", t->request->authorization);
+    if (t->request->range_start > 0) {
+        _cleanup_free_ char *range =
+            xasprintf("bytes=%llu-", (unsigned long long)t->request->range_start);
+        add_request_header(t, "Range", range);
+    }
+    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
+}
+
+static void set_limits(CURL *easy, const struct http_options *options)
+{
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(options->connect_seconds * 1000));
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, STALL_BYTES);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)(options->stall_seconds + 0.999));
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+}
+
+static void set_callbacks(struct transfer *t)
+{
+    curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
+    curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->reason);
+    curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
+    curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+}
+
+int transfer_init(struct transfer *t, const struct http_options *options,
+                  const struct http_request *request, const char *url, bool authorized,
+                  struct error *err)
+{
+    *t = (struct transfer){.request = request, .response = {.body = BUF_INIT}};
+    t->easy = curl_easy_init();
+    if (!t->easy)
+        return error_set(err, ERROR_BUG, "libcurl: no handle");
+    pthread_cond_init(&t->ended, NULL);
+    t->response.url = xstrdup(url);
+    t->response.left_origin = !authorized;
+    set_limits(t->easy, options);
+    set_callbacks(t);
+    set_headers(t, authorized);
+    curl_easy_setopt(t->easy, CURLOPT_URL, url);
+    curl_easy_setopt(t->easy, CURLOPT_USERAGENT, "ducc/0.1");
+    curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    /* Wait for a connection that turns out to be HTTP/2 instead of opening one a request. */
+    curl_easy_setopt(t->easy, CURLOPT_PIPEWAIT, 1L);
+    curl_easy_setopt(t->easy, CURLOPT_NOBODY, request->head ? 1L : 0L);
+    return 0;
+}
+
+void transfer_release(struct transfer *t)
+{
+    curl_easy_cleanup(t->easy);
+    curl_slist_free_all(t->headers);
+    pthread_cond_destroy(&t->ended);
+    http_response_release(&t->response);
+    error_release(&t->error);
+}
+
+/* --- the end --- */
+
+/* Failures that another try will meet again. */
+static bool is_permanent(CURLcode code)
+{
+    return code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT ||
+           code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+           code == CURLE_SSL_CERTPROBLEM || code == CURLE_NOT_BUILT_IN || code == CURLE_FAILED_INIT;
+}
+
+/* libcurl's words may quote what the peer sent. */
+static void make_printable(char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            *s = ' ';
+}
+
+void transfer_finish(struct transfer *t, CURLcode result)
+{
+    if (t->error.kind != ERROR_NONE || result == CURLE_OK)
+        return;
+    make_printable(t->reason);
+    error_set(&t->error, ERROR_NET, "%s", t->reason[0] ? t->reason : curl_easy_strerror(result));
+    t->error.retryable = !is_permanent(result);
+}
