@@ -45,9 +45,10 @@ class Ingest:
         self._dropped = set()                           # directories that were not made: their children dangle
         self._directories = set()                       # directories known to exist
         self._links = collections.defaultdict(list)     # target -> names
-        self._bytes_read = 0
         self.operations, self.damage = [], []
         self.entries, self.bytes = collections.Counter(), 0
+        if self._base and self._published(self._base) not in (None, "dir"):
+            self._dropped.add(self._base)
 
     # Looking up -------------------------------------------------------------------------------------------------
 
