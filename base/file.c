@@ -121,7 +121,7 @@ int file_write(const char *path, const void *bytes, size_t len, mode_t mode, str
 int dir_make(const char *path, mode_t mode, struct error *err)
 {
     _cleanup_free_ char *copy = xstrdup(path);
-    for (char *p = copy + 1;; p++) {
+    for (char *p = copy + (*copy == '/');; p++) {
         if (*p != '/' && *p != '\0')
             continue;
         char saved = *p;
