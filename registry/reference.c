@@ -193,18 +193,17 @@ struct pieces {
     size_t registry_len, repository_len, tag_len;
 };
 
-/* An '@' that does not begin a digest. Its text may hold a password: say nothing of what stands
- * before it. */
+/* An '@' that does not begin a digest. The text may hold a password: the message repeats nothing.
+ */
 static int check_userinfo(const char *text, struct error *err)
 {
-    const char *at = strrchr(text, '@');
-    const char *slash = strchr(text, '/');
-    if (!at || (!strchr(at, '/') && (slash || starts_with(at, "@sha"))))
+    const char *at = strchr(text, '@');
+    bool digest = at && !strchr(at, '/') && (strchr(text, '/') || starts_with(at, "@sha"));
+    if (!at || digest)
         return 0;
-    _cleanup_free_ char *q = quoted(at + 1);
     return error_set(err, ERROR_PARSE,
-                     "user or password in front of %s: credentials do not belong in a reference",
-                     q);
+                     "a user or password in front of the registry: credentials do not belong in a "
+                     "reference");
 }
 
 static int split_scheme(const char **text, struct pieces *p, struct error *err)
