@@ -105,8 +105,10 @@ class MisbehavingRegistry:
         return digest
 
     def add_manifest(self, repository, tag, manifest, media_type=OCI + "manifest.v1+json"):
-        """A dict or bytes; tag None for one that is reached by digest only. Its digest."""
-        data = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
+        """A dict, text or bytes; tag None for one that is reached by digest only. Its digest."""
+        if not isinstance(manifest, (bytes, str)):
+            manifest = json.dumps(manifest)
+        data = manifest.encode() if isinstance(manifest, str) else manifest
         digest = sha256(data)
         for key in (tag, digest):
             self.manifests[repository, key] = (media_type, data)
