@@ -9,7 +9,10 @@
  * connections, timeouts, 429 and 5xx after the client's own attempts, ERROR_CORRUPT for bytes that
  * do not match their digest or size, ERROR_LIMIT for answers beyond base/limits.h. Messages name
  * the URL's host and path and what the registry said (the "message" of its JSON errors), never a
- * credential.
+ * credential, nor a URL's query. ERROR_CANCELLED soon after a stop was asked for (base/cancel.h).
+ *
+ * Retry-After is obeyed up to 60 seconds; a registry that asks for more is not waited for, and the
+ * error is for the caller to come back to later.
  */
 #ifndef REGISTRY_CLIENT_H
 #define REGISTRY_CLIENT_H
@@ -42,19 +45,21 @@ struct fetched_manifest {
     struct digest digest;
     enum media_kind kind; /* MEDIA_MANIFEST or MEDIA_INDEX */
 };
-/* GET it. Verified against `digest` if that is not NULL, else against the reference's own digest,
- * else against the registry's Docker-Content-Digest if it sends one. */
+/* GET it: by `digest` if that is not NULL (what a HEAD said, or an entry of an index), else by the
+ * reference's own digest, else by its tag. Verified against that digest, for a tag against the
+ * registry's Docker-Content-Digest if it sends one. */
 MUST_CHECK int registry_get_manifest(struct registry_client *client, const struct reference *ref,
                                      const struct digest *digest, struct fetched_manifest *out,
                                      struct error *err);
 void fetched_manifest_release(struct fetched_manifest *manifest);
 
-/* All tags, page by page (Link: rel="next"). `found` is called for each; -1 from it stops. */
+/* All tags, page by page (Link: rel="next"). `found` is called for each, on the calling thread; -1
+ * from it stops. Names that are no tags are left out. */
 MUST_CHECK int registry_list_tags(struct registry_client *client, const struct reference *ref,
                                   int (*found)(void *arg, const char *tag, struct error *err),
                                   void *arg, struct error *err);
 
-/* A small blob (an image configuration) into memory, verified. */
+/* A small blob (an image configuration) into memory, verified. Replaces what *out holds. */
 MUST_CHECK int registry_get_blob(struct registry_client *client, const struct reference *ref,
                                  const struct descriptor *blob, size_t max_bytes, struct buf *out,
                                  struct error *err);
@@ -69,8 +74,11 @@ struct blob_download {
     void *arg;
 };
 /* Stream a blob into a file. A broken connection is resumed with a Range request; the digest is
- * computed as the bytes arrive (over what was there before, first). On ERROR_CORRUPT the file is
- * empty again; on other errors it holds a beginning to resume from. */
+ * computed as the bytes arrive (over what was there before, first). If the digest is wrong and the
+ * file was not empty at first, it is fetched once more from the start. On ERROR_CORRUPT the file
+ * is empty again; on other errors it holds a beginning to resume from. ERROR_LIMIT if the disk is
+ * full. It goes on through any number of broken connections up to 20 as long as each brought
+ * something, else through options.attempts in a row. */
 MUST_CHECK int registry_download_blob(struct registry_client *client,
                                       const struct blob_download *download, struct error *err);
 

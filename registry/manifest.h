@@ -95,7 +95,9 @@ MUST_CHECK int manifest_parse(const char *bytes, size_t len, struct manifest *ou
                               struct error *err);
 MUST_CHECK int index_parse(const char *bytes, size_t len, struct index *out, struct error *err);
 /* The entry for a platform, borrowed: an exact match first, then one whose variant is the
- * platform's default (arm64: v8; arm: v7) or not said. ERROR_NOT_FOUND lists what there is.
+ * platform's default (arm64: v8; arm: v7; amd64: v1) or not said, then an index inside the index
+ * that names no platform, then an only image that names none. ERROR_NOT_FOUND lists what there is.
+ * The entry's media type tells whether it is a manifest or another index (media_kind_of).
  * Attestations (platform unknown/unknown) and entries that are no image are never chosen. */
 const struct index_entry *index_find(const struct index *index, const struct platform *platform,
                                      struct error *err);

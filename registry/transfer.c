@@ -153,6 +153,10 @@ static void set_limits(CURL *easy, const struct http_options *options)
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)(options->stall_seconds + 0.999));
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* Do not wait for a name server when a transfer is given up: it would hold up all others. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
 #if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 #else

@@ -22,6 +22,7 @@ import hashlib
 import http.server
 import json
 import re
+import ssl
 import sys
 import threading
 import time
@@ -56,7 +57,9 @@ class MisbehavingRegistry:
     reset=True                         close the connection without an answer
     """
 
-    def __init__(self, page_size=1000, links="relative"):
+    def __init__(self, page_size=1000, links="relative", certificate=None, key=None):
+        """certificate, key: paths of PEM files; the registry then speaks https."""
+        self._tls = (certificate, key) if certificate else None
         self.blobs = {}
         self.manifests = {}  # (repository, tag or digest) -> (media type, bytes)
         self.tags = collections.defaultdict(list)
@@ -82,6 +85,11 @@ class MisbehavingRegistry:
         self._server = _Server(("127.0.0.1", 0), Handler)
         self.host = "127.0.0.1:%d" % self._server.server_address[1]
         self.url = "http://" + self.host
+        if self._tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self._tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self.url = "https://" + self.host
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05},
                          daemon=True).start()
         return self

@@ -253,8 +253,8 @@ static void test_download__gives_up_without_progress(void **state)
 {
     (void)state;
     _cleanup_target_ struct target t = target_new();
-    behave("{\"times\":1, \"cut_after\":1000}");
     behave("{\"cut_after\":0}");
+    behave("{\"times\":1, \"cut_after\":1000}");
     assert_failed(fetch(&t), &t.f.err, ERROR_NET, "after 4 attempts: ");
     assert_true(t.f.err.retryable);
     assert_int_equal(size_of(t.fd), 1000);
