@@ -112,3 +112,25 @@ void spool_drop_layer(struct spool *spool, const struct digest *blob)
     _cleanup_free_ char *path = spool_layer_path(spool, blob);
     drop(spool, path, layer_size(path));
 }
+
+static void sweep_folder(struct spool *spool, const char *folder, bool layers,
+                         bool (*wanted)(void *arg, const char *hex), void *arg)
+{
+    _cleanup_free_ char *path = path_join(spool->dir, folder);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return;
+    for (struct dirent *e; (e = readdir(dir));) {
+        if (e->d_name[0] == '.' || wanted(arg, e->d_name))
+            continue;
+        _cleanup_free_ char *item = path_join(path, e->d_name);
+        drop(spool, item, layers ? layer_size(item) : size_of(item));
+    }
+    closedir(dir);
+}
+
+void spool_sweep(struct spool *spool, bool (*wanted)(void *arg, const char *hex), void *arg)
+{
+    sweep_folder(spool, "blobs", false, wanted, arg);
+    sweep_folder(spool, "layers", true, wanted, arg);
+}

@@ -22,6 +22,7 @@
 #include "base/error.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct spool {
@@ -45,5 +46,8 @@ void spool_credit(struct spool *spool, uint64_t bytes);
 /* Remove a blob or a layer, and give its bytes back to the budget. */
 void spool_drop_blob(struct spool *spool, const struct digest *blob);
 void spool_drop_layer(struct spool *spool, const struct digest *blob);
+/* Remove what earlier runs left and nobody wants any more: everything for whose HEX `wanted` says
+ * false. */
+void spool_sweep(struct spool *spool, bool (*wanted)(void *arg, const char *hex), void *arg);
 
 #endif

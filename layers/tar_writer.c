@@ -9,12 +9,16 @@
 #include <string.h>
 
 #define BUFFER_SIZE ((size_t)1 << 20)
+/* Bytes held back by each write, so that it ends in the middle of a block. A pipe takes a long
+ * write by pages, each of whole blocks: any part of it that gets through ends there, too. */
+#define HELD_BACK (TAR_BLOCK_SIZE / 2)
 
 struct tar_writer {
     int fd;
     char *buffer;
     size_t used;
     uint64_t count;
+    bool started; /* the first write has shifted the others off the block boundary */
     bool broken;
 };
 
@@ -44,15 +48,24 @@ uint64_t tar_writer_count(const struct tar_writer *w)
     return w->count;
 }
 
+static int write_out(struct tar_writer *w, size_t start, size_t len, struct error *err)
+{
+    if (file_write_all(w->fd, w->buffer + start, len) == 0)
+        return 0;
+    w->broken = errno == EPIPE;
+    return error_set_errno(err, ERROR_IO, errno, "cannot write the tar stream");
+}
+
+/* The full buffer but for the last half block. */
 static int flush(struct tar_writer *w, struct error *err)
 {
-    if (cancel_check(err) < 0)
+    size_t start = w->started ? 0 : HELD_BACK;
+    if (cancel_check(err) < 0 || (!w->started && write_out(w, 0, HELD_BACK, err) < 0) ||
+        write_out(w, start, w->used - HELD_BACK - start, err) < 0)
         return -1;
-    if (file_write_all(w->fd, w->buffer, w->used) < 0) {
-        w->broken = errno == EPIPE;
-        return error_set_errno(err, ERROR_IO, errno, "cannot write the tar stream");
-    }
-    w->used = 0;
+    w->started = true;
+    memmove(w->buffer, w->buffer + w->used - HELD_BACK, HELD_BACK);
+    w->used = HELD_BACK;
     return 0;
 }
 
@@ -180,5 +193,17 @@ int tar_writer_finish(struct tar_writer *w, struct error *err)
     static const char zeros[2 * TAR_BLOCK_SIZE];
     if (add(w, zeros, sizeof zeros, err) < 0)
         return -1;
-    return flush(w, err);
+    if (cancel_check(err) < 0 || write_out(w, 0, w->used, err) < 0)
+        return -1;
+    w->used = 0;
+    return 0;
+}
+
+void tar_writer_spoil(struct tar_writer *w)
+{
+    /* Whatever comes before it, half a block is no end of an archive. */
+    struct error ignored = ERROR_INIT;
+    if (!w->started && write_out(w, 0, w->used < HELD_BACK ? w->used : HELD_BACK, &ignored) < 0)
+        error_release(&ignored);
+    w->used = 0;
 }

@@ -3,6 +3,10 @@
  * entries, large and negative numbers in base-256), since there names are plain bytes and need no
  * character set, as PAX records would. Buffered by 1 MiB; the descriptor stays the caller's.
  *
+ * A reader takes the end of the stream between two members for the end of the archive, complete or
+ * not. So that a stream cut short by our sudden death is never taken for a whole one, all writes
+ * but the last end in the middle of a block: a cut anywhere is inside a header or a content.
+ *
  * Any write may fail with EPIPE when the reader has gone: ERROR_IO, retryable is not set, and
  * tar_writer_broken() is true, so that the caller asks the reader why.
  */
@@ -37,6 +41,9 @@ MUST_CHECK int tar_writer_file(struct tar_writer *writer, int fd, uint64_t offse
                                struct error *err);
 /* The two zero blocks, and everything that is still buffered. */
 MUST_CHECK int tar_writer_finish(struct tar_writer *writer, struct error *err);
+
+/* Give up: make sure that the reader, who will find no more, does not take what it has for whole. */
+void tar_writer_spoil(struct tar_writer *writer);
 
 bool tar_writer_broken(const struct tar_writer *writer);
 uint64_t tar_writer_count(const struct tar_writer *writer); /* bytes so far */

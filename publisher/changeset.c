@@ -6,11 +6,8 @@
 #include "base/memory.h"
 #include "base/path.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <search.h>
 #include <string.h>
-#include <unistd.h>
 
 enum step_type {
     STEP_CHANGE,
@@ -68,8 +65,6 @@ void changeset_free(struct changeset *cs)
         struct step *s = &cs->steps[i];
         if (s->type == STEP_TREE)
             release_sources(&s->tree);
-        if (s->type == STEP_CHANGE && s->change.fd >= 0)
-            close(s->change.fd);
         free(s->path);
         free(s->target);
         free(s->bytes);
@@ -160,17 +155,14 @@ int changeset_add_file(struct changeset *cs, const char *path, const void *bytes
     return add_change(cs, &c, err);
 }
 
-int changeset_add_file_from(struct changeset *cs, const char *path, int fd, uint64_t size,
-                            struct error *err)
+int changeset_add_mapped_file(struct changeset *cs, const char *path, const void *bytes, size_t len,
+                              struct error *err)
 {
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (copy < 0)
-        return error_set_errno(err, ERROR_IO, errno, "changeset");
-    struct change c = {.type = CHANGE_FILE, .path = path, .mode = 0644, .size = size, .fd = copy};
-    if (add_change(cs, &c, err) == 0)
-        return 0;
-    close(copy);
-    return -1;
+    struct change c = {.type = CHANGE_FILE, .path = path, .mode = 0644, .size = len, .fd = -1};
+    if (add_change(cs, &c, err) < 0)
+        return -1;
+    cs->steps[cs->count - 1].change.bytes = bytes;
+    return 0;
 }
 
 int changeset_add_symlink(struct changeset *cs, const char *path, const char *target,
@@ -341,9 +333,9 @@ int changeset_visit(const struct changeset *cs, const struct changeset_visitor *
     int result = 0;
     for (size_t i = 0; result == 0 && i < cs->count; i++) {
         const struct step *s = &cs->steps[i];
-        if (s->type == STEP_CHANGE)
+        if (s->type == STEP_CHANGE && v->change)
             result = v->change(v->arg, &s->change, err);
-        else if (s->type == STEP_TREE)
+        else if (s->type == STEP_TREE && v->change)
             result = visit_tree(&s->tree, v, err);
         else if (s->type == STEP_BEGIN_UNIT && v->begin_unit)
             result = v->begin_unit(v->arg, s->path, err);

@@ -84,9 +84,9 @@ void changeset_end_unit(struct changeset *cs);
 MUST_CHECK int changeset_add_directory(struct changeset *cs, const char *path, struct error *err);
 MUST_CHECK int changeset_add_file(struct changeset *cs, const char *path, const void *bytes,
                                   size_t len, struct error *err);
-/* The content of a file on disk, read when the changeset is carried out. `fd` is duplicated. */
-MUST_CHECK int changeset_add_file_from(struct changeset *cs, const char *path, int fd,
-                                       uint64_t size, struct error *err);
+/* The same without a copy: `bytes` must stay until the changeset is freed. */
+MUST_CHECK int changeset_add_mapped_file(struct changeset *cs, const char *path, const void *bytes,
+                                         size_t len, struct error *err);
 MUST_CHECK int changeset_add_symlink(struct changeset *cs, const char *path, const char *target,
                                      struct error *err);
 /* The marker that makes a directory a nested catalog of CernVM-FS. */
@@ -109,10 +109,10 @@ MUST_CHECK int changeset_count(const struct changeset *cs, struct changeset_coun
                                struct error *err);
 
 struct changeset_visitor {
-    /* `change` and what it points to are good for the call only. */
+    /* Any of them may be NULL. `change` and what it points to are good for the call only. */
     int (*change)(void *arg, const struct change *change, struct error *err);
-    int (*begin_unit)(void *arg, const char *root, struct error *err); /* may be NULL */
-    int (*end_unit)(void *arg, const char *root, struct error *err);   /* may be NULL */
+    int (*begin_unit)(void *arg, const char *root, struct error *err);
+    int (*end_unit)(void *arg, const char *root, struct error *err);
     void *arg;
 };
 MUST_CHECK int changeset_visit(const struct changeset *cs, const struct changeset_visitor *visitor,

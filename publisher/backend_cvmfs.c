@@ -1,0 +1,319 @@
+/*
+ * The CernVM-FS back end: one `cvmfs_server ingest` a changeset.
+ *
+ * The changeset is streamed as a tar into `cvmfs_server ingest -k -b / -t - REPOSITORY`. Each file
+ * content flows once; chains, flat images and everything else that shares it are hard-link members,
+ * for which CernVM-FS reads, hashes and compresses nothing. ingest opens its own transaction and
+ * closes it; one stream is one revision, or none.
+ *
+ * A transaction that is open when we come is somebody else's, and left alone (ERROR_BUSY), unless
+ * our own journal says that we were committing: then the machine went down under us, and the
+ * transaction is aborted. If ingest fails and leaves its transaction open, we abort it, since we
+ * know that there was none before. (If ducc alone is killed, ingest finds its input cut short and
+ * aborts by itself: layers/tar_writer.h.)
+ */
+#include "publisher/repository.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/path.h"
+#include "base/process.h"
+#include "layers/tar_writer.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PIPE_SIZE (1 << 20)
+
+struct cvmfs_state {
+    char *journal; /* exists while a commit is under way; holds the process group of ingest */
+    char *marker;  /* exists while a transaction is open */
+};
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+static const char *spool_root(void)
+{
+    const char *dir = getenv("DUCC_CVMFS_SPOOL"); /* for tests */
+    return dir && *dir ? dir : "/var/spool/cvmfs";
+}
+
+/* ---- looking ---- */
+
+static int run_cvmfs_server(const char *const *argv, struct buf *output, struct error *err)
+{
+    int status;
+    _cleanup_buf_ struct buf messages = BUF_INIT;
+    struct process_options o = {.argv = argv, .keep_stdout = output != NULL};
+    if (process_run(&o, &status, output, &messages, err) < 0)
+        return error_wrap(err, "is CernVM-FS's server installed?");
+    if (status != 0) {
+        _cleanup_free_ char *said = process_summary(&messages);
+        return error_set(err, ERROR_CHILD, "cvmfs_server %s: exit status %d: %s", argv[1], status,
+                         said);
+    }
+    return 0;
+}
+
+/* `cvmfs_server list` prints a line "NAME (stratum0 / local)" for each repository. */
+static int check_listed(const struct repository *r, struct error *err)
+{
+    const char *const argv[] = {"cvmfs_server", "list", NULL};
+    _cleanup_buf_ struct buf output = BUF_INIT;
+    if (run_cvmfs_server(argv, &output, err) < 0)
+        return -1;
+    size_t len = strlen(r->name);
+    for (const char *line = output.data; *line;) {
+        if (strncmp(line, r->name, len) == 0 && line[len] == ' ') {
+            if (starts_with(line + len, " (stratum0"))
+                return 0;
+            return error_set(err, ERROR_NOT_FOUND, "it is not a stratum 0 on this machine");
+        }
+        line += strcspn(line, "\n");
+        line += *line == '\n';
+    }
+    return error_set(
+        err, ERROR_NOT_FOUND,
+        "no such repository on this machine; make it with cvmfs_server mkfs, or name a "
+        "directory (starting with / or .)");
+}
+
+static int check_working_directory(const struct repository *r, struct error *err)
+{
+    char cwd[PATH_MAX];
+    size_t len = strlen(r->root);
+    if (getcwd(cwd, sizeof cwd) && strncmp(cwd, r->root, len) == 0 &&
+        (cwd[len] == '/' || cwd[len] == '\0'))
+        return error_set(err, ERROR_BUSY,
+                         "the working directory is inside the repository, and CernVM-FS cannot "
+                         "publish then; start ducc somewhere else");
+    return 0;
+}
+
+static int busy(struct error *err)
+{
+    return error_set(err, ERROR_BUSY,
+                     "a transaction of somebody else is open; publish or abort it there, then run "
+                     "ducc again");
+}
+
+/* ---- our own leftovers ---- */
+
+/* Whether the process `pid` is a part of cvmfs_server that runs in our ingest's process group. */
+static bool is_ours(long pid, long group)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    _cleanup_buf_ struct buf stat = BUF_INIT;
+    _cleanup_error_ struct error ignored = ERROR_INIT;
+    if (file_read(path, 4096, &stat, &ignored) < 0)
+        return false;
+    const char *name = strchr(stat.data, '('), *end = strrchr(stat.data, ')');
+    long pgrp;
+    return name && end && starts_with(name, "(cvmfs") &&
+           sscanf(end + 1, " %*c %*d %ld", &pgrp) == 1 && pgrp == group;
+}
+
+/* What is left of an ingest whose ducc is gone. */
+static void kill_leftovers(long group)
+{
+    DIR *proc = group > 1 ? opendir("/proc") : NULL;
+    if (!proc)
+        return;
+    for (struct dirent *e; (e = readdir(proc));) {
+        long pid = strtol(e->d_name, NULL, 10);
+        if (pid > 1 && is_ours(pid, group))
+            kill((pid_t)pid, SIGKILL);
+    }
+    closedir(proc);
+}
+
+static int abort_transaction(const struct repository *r, struct error *err)
+{
+    const char *const argv[] = {"cvmfs_server", "abort", "-f", r->name, NULL};
+    return run_cvmfs_server(argv, NULL, err);
+}
+
+static int repair(struct repository *r, struct error *err)
+{
+    struct cvmfs_state *s = r->state;
+    _cleanup_buf_ struct buf note = BUF_INIT;
+    if (!exists(s->journal))
+        return exists(s->marker) ? busy(err) : 0;
+    if (file_read(s->journal, 4096, &note, err) < 0)
+        return -1;
+    if (exists(s->marker)) {
+        log_debug("%s: aborting the transaction of an earlier run of ours", r->name);
+        kill_leftovers(strtol(note.data, NULL, 10));
+        if (abort_transaction(r, err) < 0)
+            return error_wrap(err, "cannot clean up after an earlier run of ours");
+    }
+    unlink(s->journal);
+    return 0;
+}
+
+static int cvmfs_begin(struct repository *r, const char *journal, struct error *err)
+{
+    if (!r->state) {
+        struct cvmfs_state *s = xcalloc(1, sizeof *s);
+        s->journal = xstrdup(journal);
+        s->marker = xasprintf("%s/%s/in_transaction.lock", spool_root(), r->name);
+        r->state = s;
+    }
+    if (check_listed(r, err) < 0 || check_working_directory(r, err) < 0)
+        return -1;
+    return repair(r, err);
+}
+
+static void cvmfs_free(struct repository *r)
+{
+    struct cvmfs_state *s = r->state;
+    if (!s)
+        return;
+    free(s->journal);
+    free(s->marker);
+    free(s);
+}
+
+/* ---- the stream ---- */
+
+struct stream {
+    struct tar_writer *tar;
+    struct commit_report *report;
+};
+
+static int stream_change(void *arg, const struct change *c, struct error *err)
+{
+    static const enum tar_type types[] = {[CHANGE_DIRECTORY] = TAR_DIRECTORY,
+                                          [CHANGE_FILE] = TAR_FILE,
+                                          [CHANGE_LINK] = TAR_HARD_LINK,
+                                          [CHANGE_SYMLINK] = TAR_SYMLINK,
+                                          [CHANGE_CHAR] = TAR_CHAR,
+                                          [CHANGE_BLOCK] = TAR_BLOCK,
+                                          [CHANGE_FIFO] = TAR_FIFO};
+    struct stream *s = arg;
+    struct tar_member m = {.type = types[c->type],
+                           .path = c->path,
+                           .link = c->target,
+                           .mode = c->mode,
+                           .uid = c->uid,
+                           .gid = c->gid,
+                           .mtime = c->mtime,
+                           .size = c->size,
+                           .major = c->major,
+                           .minor = c->minor};
+    s->report->xattrs_left_out += c->xattrs_len > 0;
+    if (tar_writer_member(s->tar, &m, err) < 0)
+        return -1;
+    if (c->type != CHANGE_FILE)
+        return 0;
+    return c->bytes ? tar_writer_bytes(s->tar, c->bytes, c->size, err)
+                    : tar_writer_file(s->tar, c->fd, c->offset, c->size, err);
+}
+
+/* 0, or -1: then the reader is sure to fail. If it was the reader that went first, *out_broken. */
+static int write_stream(const struct changeset *cs, int fd, struct commit_report *report,
+                        bool *out_broken, struct error *err)
+{
+    _cleanup_tar_writer_ struct tar_writer *tar = tar_writer_new(fd);
+    struct stream s = {.tar = tar, .report = report};
+    struct changeset_visitor v = {.change = stream_change, .arg = &s};
+    int result = changeset_visit(cs, &v, err);
+    if (result == 0)
+        result = tar_writer_finish(tar, err);
+    if (result < 0)
+        tar_writer_spoil(tar);
+    *out_broken = tar_writer_broken(tar);
+    report->stream_bytes = tar_writer_count(tar);
+    return result;
+}
+
+static int note_commit(const struct cvmfs_state *s, pid_t group, struct error *err)
+{
+    _cleanup_free_ char *note =
+        xasprintf("%d ingest since %s\n", (int)group, clock_text(clock_now()).s);
+    return file_write(s->journal, note, strlen(note), 0600, err);
+}
+
+/* ingest said why it failed, better than a broken pipe does. */
+static int ingest_failed(const struct process *p, int status, struct error *err)
+{
+    if (strstr(p->messages.data, "already open"))
+        return busy(err);
+    _cleanup_free_ char *said = process_summary(&p->messages);
+    return error_set(err, ERROR_CHILD, "cvmfs_server ingest: exit status %d: %s", status, said);
+}
+
+static int ingest(struct repository *r, const struct changeset *cs, struct commit_report *out,
+                  struct error *err)
+{
+    const char *const argv[] = {"cvmfs_server", "ingest", "-k",    "-b", "/",
+                                "-t",           "-",      r->name, NULL};
+    struct process_options o = {.argv = argv, .pipe_stdin = true};
+    struct process p;
+    bool broken = false, streamed = false;
+    if (process_start(&o, &p, err) < 0)
+        return -1;
+    fcntl(p.stdin_fd, F_SETPIPE_SZ, PIPE_SIZE); /* a smaller pipe works, only slower */
+    int result = note_commit(r->state, p.pid, err);
+    if (result == 0) {
+        streamed = true;
+        result = write_stream(cs, p.stdin_fd, out, &broken, err);
+    }
+    int status = process_wait(&p);
+    if (status != 0 && (result == 0 || broken))
+        result = ingest_failed(&p, status, err);
+    else if (status == 0 && result < 0 && streamed)
+        error_wrap(err, "(cvmfs_server ingest took the broken stream for a whole one)");
+    if (result < 0)
+        process_kill(&p, SIGKILL); /* what ingest may have left running */
+    process_release(&p);
+    return result;
+}
+
+/* After a success that is none, nobody would look again. */
+static int check_published(void *arg, const char *root, struct error *err)
+{
+    mode_t type;
+    if (repository_type(arg, root, &type, err) < 0)
+        return -1;
+    if (!S_ISDIR(type))
+        return error_set(err, ERROR_CHILD,
+                         "cvmfs_server ingest reported success, but %s is not in the repository",
+                         root);
+    return 0;
+}
+
+static int cvmfs_commit(struct repository *r, const struct changeset *cs, struct commit_report *out,
+                        struct error *err)
+{
+    struct cvmfs_state *s = r->state;
+    if (exists(s->marker))
+        return busy(err);
+    int result = ingest(r, cs, out, err);
+    if (result < 0 && err->kind != ERROR_BUSY && exists(s->marker)) {
+        _cleanup_error_ struct error again = ERROR_INIT;
+        if (abort_transaction(r, &again) < 0) /* the journal stays: the next run tries again */
+            return error_wrap(err, "(and its transaction could not be aborted: %s)", again.message);
+    }
+    unlink(s->journal);
+    if (result < 0)
+        return -1;
+    struct changeset_visitor v = {.end_unit = check_published, .arg = r};
+    return changeset_visit(cs, &v, err);
+}
+
+const struct repository_backend cvmfs_backend = {.noun = "CernVM-FS repository",
+                                                 .begin = cvmfs_begin,
+                                                 .commit = cvmfs_commit,
+                                                 .free = cvmfs_free};

@@ -1,0 +1,192 @@
+/* The program: options, signals, and what each command does with the rooms below. */
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "publisher/convert.h"
+#include "publisher/options.h"
+#include "wishlist/recipe.h"
+#include "wishlist/repository.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static void on_signal(int number)
+{
+    (void)number;
+    cancel_request();
+}
+
+static void set_up_process(void)
+{
+    struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGINT, &stop, NULL); /* a second one ends us at once */
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGPIPE, &ignore, NULL); /* a writer learns it from write() */
+    /* Deep trees are removed with a descriptor a level. */
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static int fail(enum exit_status status, const struct error *err)
+{
+    fprintf(stderr, "ducc: %s\n", err->message);
+    return (int)status;
+}
+
+/* ---- what is wanted ---- */
+
+struct wishes {
+    struct wanted_list wanted;
+    struct result *failed; /* entries that could not be understood */
+    size_t failed_count;
+    char *repository;
+};
+
+static void wishes_release(struct wishes *w)
+{
+    wanted_release(&w->wanted);
+    free(w->failed); /* the report took what they hold */
+    free(w->repository);
+}
+
+static void take_problems(struct wishes *w, const struct recipe *recipe)
+{
+    w->failed = xcalloc(recipe->problem_count, sizeof *w->failed);
+    for (size_t i = 0; i < recipe->problem_count; i++) {
+        const struct recipe_problem *problem = &recipe->problems[i];
+        if (problem->severity == PROBLEM_WARNING) {
+            _cleanup_free_ char *text = recipe_problem_text(recipe, problem);
+            log_warning("%s", text);
+            continue;
+        }
+        struct result *r = &w->failed[w->failed_count++];
+        r->outcome = OUTCOME_FAILED;
+        r->name = xasprintf("%s:%d:%d", recipe->path, problem->line, problem->column);
+        error_set(&r->error, ERROR_PARSE, "%s", problem->message);
+    }
+}
+
+static int read_recipe(struct wishes *w, const char *path, const char *repository,
+                       struct error *err)
+{
+    _cleanup_recipe_ struct recipe recipe = RECIPE_INIT;
+    if (recipe_read(path, &recipe, err) < 0)
+        return -1;
+    w->repository = xstrdup(repository ? repository : recipe.repository);
+    take_problems(w, &recipe);
+    for (size_t i = 0; i < recipe.wish_count; i++) {
+        struct wish *wish = &recipe.wishes[i];
+        _cleanup_free_ char *origin = xasprintf("%s:%d", recipe.path, wish->line);
+        wanted_add(&w->wanted, &wish->ref, wish->is_pattern, origin);
+    }
+    return 0;
+}
+
+static int read_images(struct wishes *w, char *const *images, size_t count, const char *repository,
+                       struct error *err)
+{
+    w->repository = xstrdup(repository);
+    for (size_t i = 0; i < count; i++) {
+        struct reference ref = {0};
+        if (reference_parse(images[i], REFERENCE_TAG_PATTERN, &ref, err) < 0)
+            return -1;
+        wanted_add(&w->wanted, &ref, ref.tag && strchr(ref.tag, '*'), NULL);
+    }
+    return 0;
+}
+
+/* One argument is a recipe, unless --repo is there to go with images; then it may still be the
+ * file of one. */
+static bool is_recipe(const struct options *o)
+{
+    if (o->argument_count != 1 || o->command != COMMAND_CONVERT)
+        return false;
+    return !o->repository || access(o->arguments[0], F_OK) == 0;
+}
+
+static int read_wishes(const struct options *o, struct wishes *w, struct error *err)
+{
+    int result;
+    if (is_recipe(o))
+        result = read_recipe(w, o->arguments[0], o->repository, err);
+    else if (o->command == COMMAND_CONVERT_SINGLE)
+        result = read_images(w, o->arguments, 1, o->arguments[1], err);
+    else if (o->repository)
+        result = read_images(w, o->arguments, o->argument_count, o->repository, err);
+    else
+        return error_set(err, ERROR_PARSE,
+                         "convert wants one recipe, or --repo REPO with images; see ducc convert "
+                         "--help");
+    return result < 0 ? -1 : repository_check(w->repository, err);
+}
+
+static int run_convert(struct options *o)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    struct wishes w = {0};
+    struct convert_options *c = &o->convert;
+    int status;
+    if (read_wishes(o, &w, &err) < 0 ||
+        platform_parse(o->platform ? o->platform : "linux/amd64", &c->platform, &err) < 0) {
+        for (size_t i = 0; i < w.failed_count; i++) {
+            free(w.failed[i].name);
+            error_release(&w.failed[i].error);
+        }
+        status = fail(EXIT_USAGE, &err);
+    } else {
+        c->repository = w.repository;
+        c->form = o->json ? REPORT_JSON : isatty(STDERR_FILENO) ? REPORT_TERMINAL : REPORT_LINES;
+        if (!c->spool_base)
+            c->spool_base = getenv("DUCC_TMP_DIR");
+        status = (int)convert(c, &w.wanted, w.failed, w.failed_count, &err);
+        if (err.kind != ERROR_NONE)
+            status = fail((enum exit_status)status, &err);
+    }
+    platform_release(&c->platform);
+    wishes_release(&w);
+    return status;
+}
+
+static int print_help(const struct options *o)
+{
+    enum command command = o->command;
+    struct options about = {0};
+    _cleanup_error_ struct error err = ERROR_INIT;
+    if (command == COMMAND_HELP && o->argument_count == 1) {
+        char *argv[] = {(char *)"ducc", o->arguments[0], (char *)"--help", NULL};
+        if (options_parse(argv, &about, &err) < 0)
+            return fail(EXIT_USAGE, &err);
+        command = about.command;
+        options_release(&about);
+    }
+    _cleanup_free_ char *text = options_help(command);
+    fputs(text, stdout);
+    return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    _cleanup_error_ struct error err = ERROR_INIT;
+    struct options o = {0};
+    set_up_process();
+    if (options_parse(argv, &o, &err) < 0)
+        return fail(EXIT_USAGE, &err);
+    log_set_level(o.log_level);
+    int status = EXIT_OK;
+    if (o.help || o.command == COMMAND_HELP)
+        status = print_help(&o);
+    else if (o.command == COMMAND_VERSION)
+        printf("ducc %s\n", DUCC_VERSION);
+    else
+        status = run_convert(&o);
+    options_release(&o);
+    return status;
+}

@@ -1,0 +1,405 @@
+#include "publisher/options.h"
+
+#include "base/buf.h"
+#include "base/memory.h"
+
+#include <string.h>
+
+enum option_id {
+    OPTION_HELP,
+    OPTION_JSON,
+    OPTION_VERBOSE,
+    OPTION_QUIET,
+    OPTION_REPO,
+    OPTION_STATE_DIR,
+    OPTION_SPOOL,
+    OPTION_SPOOL_LIMIT,
+    OPTION_JOBS,
+    OPTION_CHAINS,
+    OPTION_PLATFORM,
+    OPTION_SKIP_FLAT,
+    OPTION_SKIP_LAYERS,
+    OPTION_CONVERT_AGAIN,
+    OPTION_DRY_RUN,
+    OPTION_OLD_FLAG,  /* of the Go tool: accepted, of no effect here */
+    OPTION_OLD_VALUE, /* the same, with a value */
+};
+
+#define ALL      (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE | COMMAND_VERSION | COMMAND_HELP)
+#define CONVERTS (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE)
+
+static const struct option_spec {
+    const char *name;
+    char letter;       /* 0: none */
+    const char *value; /* what it is called in the help; NULL: a flag */
+    int commands;
+    enum option_id id;
+    const char *help;
+} specs[] = {
+    {"repo", 0, "REPO", COMMAND_CONVERT, OPTION_REPO,
+     "publish here; a recipe names its own repository"},
+    {"dry-run", 0, NULL, CONVERTS, OPTION_DRY_RUN,
+     "fetch and prepare, print what would be published, publish nothing"},
+    {"chains", 0, "top|all|none", CONVERTS, OPTION_CHAINS,
+     "which chains to publish: of the whole image (top, the default), one after each layer, none"},
+    {"platform", 0, "OS/ARCH[/VARIANT]", CONVERTS, OPTION_PLATFORM,
+     "which image to take of an index (default: linux/amd64)"},
+    {"skip-flat", 's', NULL, CONVERTS, OPTION_SKIP_FLAT,
+     "no flat image (for Apptainer), and so no public name"},
+    {"skip-layers", 'd', NULL, CONVERTS, OPTION_SKIP_LAYERS, "no layers"},
+    {"convert-again", 'g', NULL, CONVERTS, OPTION_CONVERT_AGAIN,
+     "look at every image as if it had never been published, and add what is missing"},
+    {"jobs", 'j', "N", CONVERTS, OPTION_JOBS, "layers to fetch and prepare at a time"},
+    {"state-dir", 0, "DIR", CONVERTS, OPTION_STATE_DIR,
+     "where to keep locks and the spool (default: /var/lib/ducc)"},
+    {"spool", 't', "DIR", CONVERTS, OPTION_SPOOL,
+     "another place for the spool (also: $DUCC_TMP_DIR)"},
+    {"temporary-dir", 0, "DIR", CONVERTS, OPTION_SPOOL, NULL}, /* the Go tool's name of it */
+    {"spool-limit", 0, "SIZE", CONVERTS, OPTION_SPOOL_LIMIT,
+     "how large the spool may grow: bytes, or with K, M, G, T (powers of 1000)"},
+    {"json", 0, NULL, CONVERTS, OPTION_JSON, "events and results as JSON lines on standard output"},
+    {"verbose", 'v', NULL, ALL, OPTION_VERBOSE, "log what is of interest when something is wrong"},
+    {"quiet", 'q', NULL, ALL, OPTION_QUIET, "log warnings and errors only"},
+    {"help", 'h', NULL, ALL, OPTION_HELP, "this text"},
+    {"overwrite-layers", 'f', NULL, CONVERTS, OPTION_OLD_FLAG, NULL},
+    {"skip-thin-image", 'i', NULL, CONVERTS, OPTION_OLD_FLAG, NULL},
+    {"skip-podman", 'p', NULL, CONVERTS, OPTION_OLD_FLAG, NULL},
+    {"thin-image-name", 0, "NAME", COMMAND_CONVERT_SINGLE, OPTION_OLD_VALUE, NULL},
+    {"username", 'u', "USER", COMMAND_CONVERT_SINGLE, OPTION_OLD_VALUE, NULL},
+    {"attempts", 'r', "N", COMMAND_CONVERT_SINGLE, OPTION_OLD_VALUE, NULL},
+    {"notification-file", 'n', "FILE", CONVERTS, OPTION_OLD_VALUE, NULL},
+};
+#define SPEC_COUNT (sizeof specs / sizeof *specs)
+
+static const struct command_spec {
+    const char *name;
+    enum command command;
+    const char *arguments;
+    const char *help;
+    size_t min, max; /* arguments */
+} commands[] = {
+    {"convert", COMMAND_CONVERT, "RECIPE | --repo REPO IMAGE...",
+     "Publish what a recipe wishes, or the images named.", 1, SIZE_MAX},
+    {"convert-single-image", COMMAND_CONVERT_SINGLE, "IMAGE REPO", "Publish one image.", 2, 2},
+    {"version", COMMAND_VERSION, "", "Print the version.", 0, 0},
+    {"help", COMMAND_HELP, "[COMMAND]", "Print this text, or a command's.", 0, 1},
+};
+#define COMMAND_COUNT (sizeof commands / sizeof *commands)
+
+static const struct command_spec *spec_of(enum command command)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (commands[i].command == command)
+            return &commands[i];
+    return NULL;
+}
+
+static const struct command_spec *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+/* ---- values ---- */
+
+static int wrong_value(const struct option_spec *spec, const char *value, const char *expected,
+                       struct error *err)
+{
+    _cleanup_free_ char *q = quoted(value);
+    return error_set(err, ERROR_PARSE, "option --%s: %s is not %s", spec->name, q, expected);
+}
+
+/* "500", "20G". */
+static int parse_size(const struct option_spec *spec, const char *value, uint64_t *out,
+                      struct error *err)
+{
+    static const char suffixes[] = "KMGT";
+    char *end;
+    unsigned long long n = strtoull(value, &end, 10);
+    uint64_t factor = 1;
+    const char *suffix = *end ? strchr(suffixes, *end) : NULL;
+    for (const char *s = suffixes; suffix && s <= suffix; s++)
+        factor *= 1000;
+    bool good = value[0] >= '0' && value[0] <= '9' && (!*end || (suffix && !end[1])) && n > 0 &&
+                n < UINT64_MAX / factor;
+    if (!good)
+        return wrong_value(spec, value, "a size such as 500000000 or 20G", err);
+    *out = n * factor;
+    return 0;
+}
+
+static int parse_jobs(const struct option_spec *spec, const char *value, size_t *out,
+                      struct error *err)
+{
+    char *end;
+    unsigned long n = strtoul(value, &end, 10);
+    if (value[0] < '0' || value[0] > '9' || *end || n < 1 || n > 256)
+        return wrong_value(spec, value, "a number from 1 to 256", err);
+    *out = n;
+    return 0;
+}
+
+static int parse_chains(const struct option_spec *spec, const char *value, enum chain_policy *out,
+                        struct error *err)
+{
+    static const char *const names[] = {
+        [CHAINS_TOP] = "top", [CHAINS_ALL] = "all", [CHAINS_NONE] = "none"};
+    for (int i = CHAINS_TOP; i <= CHAINS_NONE; i++) {
+        if (strcmp(names[i], value) == 0) {
+            *out = (enum chain_policy)i;
+            return 0;
+        }
+    }
+    return wrong_value(spec, value, "top, all or none", err);
+}
+
+static int apply(struct options *o, const struct option_spec *spec, const char *value,
+                 struct error *err)
+{
+    struct convert_options *c = &o->convert;
+    switch (spec->id) {
+    case OPTION_HELP:
+        o->help = true;
+        return 0;
+    case OPTION_JSON:
+        o->json = true;
+        return 0;
+    case OPTION_VERBOSE:
+        o->log_level = LOG_DEBUG;
+        return 0;
+    case OPTION_QUIET:
+        o->log_level = LOG_WARNING;
+        return 0;
+    case OPTION_REPO:
+        o->repository = value;
+        return 0;
+    case OPTION_STATE_DIR:
+        c->state_dir = value;
+        return 0;
+    case OPTION_SPOOL:
+        c->spool_base = value;
+        return 0;
+    case OPTION_SPOOL_LIMIT:
+        return parse_size(spec, value, &c->spool_limit, err);
+    case OPTION_JOBS:
+        return parse_jobs(spec, value, &c->jobs, err);
+    case OPTION_CHAINS:
+        return parse_chains(spec, value, &c->policy.chains, err);
+    case OPTION_PLATFORM:
+        o->platform = value;
+        return 0;
+    case OPTION_SKIP_FLAT:
+        c->policy.skip_flat = true;
+        return 0;
+    case OPTION_SKIP_LAYERS:
+        c->policy.skip_layers = true;
+        return 0;
+    case OPTION_CONVERT_AGAIN:
+        c->again = true;
+        return 0;
+    case OPTION_DRY_RUN:
+        c->dry_run = true;
+        return 0;
+    case OPTION_OLD_FLAG:
+    case OPTION_OLD_VALUE:
+        log_warning("option --%s of the Go tool is accepted, but has no effect", spec->name);
+        return 0;
+    }
+    return 0;
+}
+
+/* ---- parsing ---- */
+
+struct given {
+    const struct option_spec *spec;
+    const char *value;
+};
+
+struct parser {
+    char **argv;
+    size_t at;
+    struct given *given;
+    size_t given_count;
+    char **words; /* what is no option */
+    size_t word_count;
+};
+
+static int unknown_option(const char *text, struct error *err)
+{
+    _cleanup_free_ char *q = quoted(text);
+    return error_set(err, ERROR_PARSE, "unknown option %s; see ducc --help", q);
+}
+
+/* The value of an option: what follows it in the same word, or the next word. */
+static int take_value(struct parser *p, const struct option_spec *spec, const char *attached,
+                      struct error *err)
+{
+    const char *value = attached;
+    if (spec->value && !value)
+        value = p->argv[p->at] ? p->argv[p->at++] : NULL;
+    if (spec->value && !value)
+        return error_set(err, ERROR_PARSE, "option --%s wants a value: %s", spec->name,
+                         spec->value);
+    if (!spec->value && attached)
+        return error_set(err, ERROR_PARSE, "option --%s takes no value", spec->name);
+    p->given[p->given_count++] = (struct given){spec, value};
+    return 0;
+}
+
+static int parse_long(struct parser *p, const char *word, struct error *err)
+{
+    size_t len = strcspn(word + 2, "=");
+    for (size_t i = 0; i < SPEC_COUNT; i++)
+        if (strlen(specs[i].name) == len && memcmp(specs[i].name, word + 2, len) == 0)
+            return take_value(p, &specs[i], word[2 + len] ? word + 3 + len : NULL, err);
+    return unknown_option(word, err);
+}
+
+static int parse_letters(struct parser *p, const char *word, struct error *err)
+{
+    for (const char *c = word + 1; *c; c++) {
+        const struct option_spec *spec = NULL;
+        for (size_t i = 0; i < SPEC_COUNT && !spec; i++)
+            spec = specs[i].letter == *c ? &specs[i] : NULL;
+        if (!spec)
+            return unknown_option(word, err);
+        if (spec->value)
+            return take_value(p, spec, c[1] ? c + 1 : NULL, err);
+        if (take_value(p, spec, NULL, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int split(struct parser *p, struct error *err)
+{
+    bool only_words = false;
+    while (p->argv[p->at]) {
+        char *word = p->argv[p->at++];
+        int result = 0;
+        if (only_words || word[0] != '-' || word[1] == '\0')
+            p->words[p->word_count++] = word;
+        else if (strcmp(word, "--") == 0)
+            only_words = true;
+        else
+            result = word[1] == '-' ? parse_long(p, word, err) : parse_letters(p, word, err);
+        if (result < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int apply_all(const struct parser *p, const struct command_spec *command, struct options *o,
+                     struct error *err)
+{
+    for (size_t i = 0; i < p->given_count; i++) {
+        const struct option_spec *spec = p->given[i].spec;
+        if (!(spec->commands & (int)command->command))
+            return error_set(err, ERROR_PARSE, "ducc %s has no option --%s; see ducc %s --help",
+                             command->name, spec->name, command->name);
+        if (apply(o, spec, p->given[i].value, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int interpret(struct parser *p, struct options *o, struct error *err)
+{
+    const char *name = p->word_count ? p->words[0] : "help";
+    const struct command_spec *command = find_command(name);
+    if (!command) {
+        _cleanup_free_ char *q = quoted(name);
+        return error_set(err, ERROR_PARSE, "unknown command %s; see ducc --help", q);
+    }
+    o->command = command->command;
+    if (apply_all(p, command, o, err) < 0)
+        return -1;
+    o->argument_count = p->word_count ? p->word_count - 1 : 0;
+    o->arguments = xcalloc(o->argument_count + 1, sizeof *o->arguments);
+    for (size_t i = 0; i < o->argument_count; i++)
+        o->arguments[i] = p->words[i + 1];
+    if (!o->help && (o->argument_count < command->min || o->argument_count > command->max))
+        return error_set(err, ERROR_PARSE, "usage: ducc %s [options] %s; see ducc %s --help",
+                         command->name, command->arguments, command->name);
+    return 0;
+}
+
+int options_parse(char **argv, struct options *out, struct error *err)
+{
+    size_t count = 0;
+    while (argv[count])
+        count++;
+    struct options o = {.log_level = LOG_INFO};
+    struct parser p = {.argv = argv, .at = count ? 1 : 0};
+    /* No word gives more options than it has letters. */
+    size_t letters = 0;
+    for (size_t i = 0; i < count; i++)
+        letters += strlen(argv[i]) + 1;
+    p.given = xcalloc(letters, sizeof *p.given);
+    p.words = xcalloc(count + 1, sizeof *p.words);
+    int result = split(&p, err);
+    if (result == 0)
+        result = interpret(&p, &o, err);
+    free(p.given);
+    free(p.words);
+    if (result < 0) {
+        options_release(&o);
+        return -1;
+    }
+    *out = o;
+    return 0;
+}
+
+void options_release(struct options *o)
+{
+    free(o->arguments);
+    o->arguments = NULL;
+}
+
+/* ---- help ---- */
+
+#define HELP_COLUMN 30
+
+static void add_option_help(struct buf *out, const struct option_spec *s)
+{
+    size_t start = out->len;
+    if (s->letter)
+        buf_addf(out, "  -%c, --%s", s->letter, s->name);
+    else
+        buf_addf(out, "      --%s", s->name);
+    if (s->value)
+        buf_addf(out, " %s", s->value);
+    if (out->len - start > HELP_COLUMN - 2) {
+        buf_addc(out, '\n');
+        start = out->len;
+    }
+    buf_addf(out, "%*s%s\n", (int)(HELP_COLUMN - (out->len - start)), "", s->help);
+}
+
+char *options_help(enum command command)
+{
+    struct buf out = BUF_INIT;
+    if (command == COMMAND_HELP) {
+        buf_adds(&out, "ducc publishes container images on CernVM-FS.\n\nCommands:\n");
+        for (size_t i = 0; i < COMMAND_COUNT; i++)
+            buf_addf(&out, "  ducc %s %s\n      %s\n", commands[i].name, commands[i].arguments,
+                     commands[i].help);
+        buf_adds(&out, "\nIMAGE is [http://|https://]REGISTRY/REPOSITORY[:TAG][@DIGEST]; the tag "
+                       "may hold '*'.\nREPO is the name of a CernVM-FS repository, or a directory "
+                       "that starts with / or .\n\nExit status: 0 all wishes hold; 1 some failed, "
+                       "the others are published;\n2 wrong usage or recipe, nothing done; 3 the "
+                       "repository cannot be used.\n\nSee ducc COMMAND --help for options.\n");
+        return buf_take(&out);
+    }
+    const struct command_spec *c = spec_of(command);
+    buf_addf(&out, "Usage: ducc %s [options] %s\n%s\n\nOptions:\n", c->name, c->arguments, c->help);
+    for (size_t i = 0; i < SPEC_COUNT; i++)
+        if ((specs[i].commands & (int)command) && specs[i].help)
+            add_option_help(&out, &specs[i]);
+    if (command & CONVERTS)
+        buf_adds(&out, "\nAccepted for the sake of the Go tool's scripts, without effect: -f, -i, "
+                       "-p, -n, -u, -r.\n");
+    return buf_take(&out);
+}

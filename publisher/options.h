@@ -1,0 +1,39 @@
+/*
+ * The command line. One table of options and one of commands give parsing, checking and help; the
+ * names and letters of the Go tool (DUCC 2024) are among them.
+ */
+#ifndef PUBLISHER_OPTIONS_H
+#define PUBLISHER_OPTIONS_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "publisher/convert.h"
+
+enum command {
+    COMMAND_CONVERT = 1,
+    COMMAND_CONVERT_SINGLE = 2,
+    COMMAND_VERSION = 4,
+    COMMAND_HELP = 8,
+};
+
+struct options {
+    enum command command;
+    bool help; /* --help: of the command, or of the program */
+    bool json;
+    enum log_level log_level;
+    struct convert_options convert;
+    const char *platform;   /* not yet parsed */
+    const char *repository; /* --repo */
+    char **arguments;       /* borrowed from argv, NULL-ended */
+    size_t argument_count;
+};
+
+/* ERROR_PARSE for anything wrong; the message says what and what to do. Strings are borrowed from
+ * argv, `arguments` is owned: options_release(). */
+MUST_CHECK int options_parse(char **argv, struct options *out, struct error *err);
+void options_release(struct options *options);
+
+/* The help of a command, or of the program if `command` is COMMAND_HELP, owned. */
+char *options_help(enum command command);
+
+#endif

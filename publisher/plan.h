@@ -1,0 +1,54 @@
+/*
+ * The plan: from images that are ready and what the repository holds to a changeset.
+ *
+ * A pure function of the two: it reads the repository and changes nothing. What the repository has
+ * already (layers, chains, flat images are named by their content) is left out; what several images
+ * of a group share is planned once. The order is: layers, chains, flat images, metadata, public
+ * names.
+ */
+#ifndef PUBLISHER_PLAN_H
+#define PUBLISHER_PLAN_H
+
+#include "publisher/changeset.h"
+#include "publisher/image.h"
+#include "publisher/repository.h"
+
+enum chain_policy {
+    CHAINS_TOP, /* the whole image's chain */
+    CHAINS_ALL, /* one after each layer */
+    CHAINS_NONE,
+};
+
+struct policy {
+    enum chain_policy chains;
+    bool skip_layers;
+    bool skip_flat; /* no flat image, and so no public name */
+};
+
+struct plan_summary {
+    size_t layers_new, layers_present;
+    size_t chains_new, flat_new, names_new;
+    struct changeset_counts counts;
+};
+
+/* What of an image the repository lacks. */
+struct image_needs {
+    bool content; /* a layer, chain or flat image: its layers must be prepared */
+    bool names;   /* metadata or a public name */
+};
+MUST_CHECK int plan_needs(const struct repository *repository, const struct image *image,
+                          const struct policy *policy, struct image_needs *out, struct error *err);
+
+/* Add everything that one group of images needs. On failure *out_bad is the image it is about (its
+ * number), or `count` if it is about none. Images whose needs.content is false need not be
+ * assembled. */
+MUST_CHECK int plan_group(const struct repository *repository, struct image *const *images,
+                          size_t count, const struct policy *policy, struct changeset *out,
+                          struct plan_summary *out_summary, size_t *out_bad, struct error *err);
+
+/* A layer that somebody else published (its folder is there, our index of it is not): find the
+ * files that cannot be linked to. Reads the repository's attributes of every file. */
+MUST_CHECK int plan_check_foreign_layer(const struct repository *repository,
+                                        struct image_layer *layer, struct error *err);
+
+#endif

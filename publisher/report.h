@@ -1,0 +1,81 @@
+/*
+ * What a person or a program sees of a pass: progress while it runs, and the result.
+ *
+ * Three forms of the same events: on a terminal a few lines that are redrawn on standard error;
+ * elsewhere log lines on standard error; with --json one JSON object a line on standard output.
+ * The result at the end goes to standard output: one line an image, then the sum.
+ *
+ * A tracked image's counters may be written from any thread.
+ */
+#ifndef PUBLISHER_REPORT_H
+#define PUBLISHER_REPORT_H
+
+#include "base/error.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum report_form {
+    REPORT_LINES,
+    REPORT_TERMINAL,
+    REPORT_JSON,
+};
+
+enum report_stage {
+    STAGE_WAITING,
+    STAGE_FETCHING, /* and preparing: layers do both, each at its own time */
+    STAGE_READY,    /* everything lies in the spool */
+    STAGE_COMMITTING,
+    STAGE_DONE, /* published or failed */
+};
+
+struct tracked_image {
+    char *name;
+    size_t more_names; /* other tags of the same image */
+    _Atomic int stage; /* enum report_stage */
+    _Atomic uint64_t bytes_fetched, bytes_to_fetch;
+    _Atomic uint64_t entries_prepared;
+};
+
+enum outcome {
+    OUTCOME_PUBLISHED,
+    OUTCOME_PLANNED, /* --dry-run */
+    OUTCOME_UNCHANGED,
+    OUTCOME_FAILED,
+};
+
+struct result {
+    char *name; /* the public name, or the wish as it was written */
+    enum outcome outcome;
+    struct error error; /* OUTCOME_FAILED */
+    uint64_t layers_new, layers_present;
+};
+
+struct report;
+struct report *report_new(enum report_form form);
+void report_free(struct report *report);
+
+/* Borrowed until report_finish(). */
+void report_track(struct report *report, struct tracked_image *image);
+/* A moment worth a line: what happened, to what (an image's name, a recipe's entry), details. */
+void report_event(struct report *report, const char *event, const char *subject,
+                  const char *detail);
+/* The wish is decided. Takes the strings over. */
+void report_result(struct report *report, struct result *result);
+void report_commit(struct report *report, size_t images, uint64_t content_bytes, uint64_t entries,
+                   double seconds);
+
+/* The end of the display, and the list of results. */
+void report_finish(struct report *report, double seconds);
+
+size_t report_count(const struct report *report, enum outcome outcome);
+
+/* "12.3 MB". Powers of 1000. */
+struct size_text {
+    char s[24];
+};
+struct size_text size_text(uint64_t bytes);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * A repository: a CernVM-FS repository on its stratum 0, or a plain directory with the same layout.
+ *
+ * An argument that starts with '/' or '.' is a directory, anything else the name of a CernVM-FS
+ * repository. Reading goes through the file system in both cases; writing takes a whole changeset
+ * at a time:
+ *
+ *     repository_open()     ERROR_NOT_FOUND, ERROR_BUSY or ERROR_IO: the repository cannot be used
+ *     repository_commit()   the changeset is public, or (on any error) nothing of it is
+ *     repository_free()
+ *
+ * One process writes to a repository at a time: the caller holds its lock (publisher/state.h).
+ * No descriptor below the repository's root stays open between two calls.
+ */
+#ifndef PUBLISHER_REPOSITORY_H
+#define PUBLISHER_REPOSITORY_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "publisher/changeset.h"
+
+#include <sys/stat.h>
+
+struct commit_report {
+    uint64_t stream_bytes; /* handed to the back end */
+    double seconds;
+    uint64_t xattrs_left_out; /* entries whose extended attributes could not be kept */
+    bool owners_left_out;     /* not root: files belong to whoever ran the program */
+};
+
+struct repository {
+    char *name; /* as the user gave it; "/srv/images" or "unpacked.cern.ch" */
+    char *root; /* where it is read */
+    /* The back end. `begin` looks whether it can be written, and repairs what an earlier run of
+     * ours left behind. */
+    const struct repository_backend *backend;
+    void *state;
+};
+
+struct repository_backend {
+    const char *noun; /* "directory", "CernVM-FS repository" */
+    int (*begin)(struct repository *repository, const char *journal, struct error *err);
+    int (*commit)(struct repository *repository, const struct changeset *cs,
+                  struct commit_report *out, struct error *err);
+    void (*free)(struct repository *repository);
+};
+extern const struct repository_backend directory_backend;
+extern const struct repository_backend cvmfs_backend;
+
+/* Nothing is touched yet. */
+MUST_CHECK int repository_open(const char *name, struct repository **out, struct error *err);
+void repository_free(struct repository *repository);
+
+/* Before the first commit, with the lock held. `journal` is the path of a file in which a back end
+ * notes that a commit is under way; it must live as long as the repository. */
+MUST_CHECK int repository_begin(struct repository *repository, const char *journal,
+                                struct error *err);
+/* All or nothing. ERROR_BUSY: somebody else's transaction is open; ERROR_CHILD: cvmfs_server's own
+ * words are in the message; ERROR_LIMIT: disk full. */
+MUST_CHECK int repository_commit(struct repository *repository, const struct changeset *cs,
+                                 struct commit_report *out, struct error *err);
+
+/* What is published at a path: S_IFMT bits of its mode, 0 if there is nothing. Symlinks are not
+ * followed. -1 on error. */
+MUST_CHECK int repository_type(const struct repository *repository, const char *path, mode_t *out,
+                               struct error *err);
+/* A file's bytes, appended. ERROR_NOT_FOUND, ERROR_LIMIT. */
+MUST_CHECK int repository_read(const struct repository *repository, const char *path, size_t max,
+                               struct buf *out, struct error *err);
+/* A symlink's text, appended; nothing and 0 if there is no symlink. */
+MUST_CHECK int repository_readlink(const struct repository *repository, const char *path,
+                                   struct buf *out, struct error *err);
+/* The path in the file system. Owned. */
+char *repository_path(const struct repository *repository, const char *path);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * Resolving: from wishes to jobs, asking the registries no more than is needed.
+ *
+ *   1. a wish with a wildcard becomes the tags it matches (one tags/list a repository);
+ *   2. one HEAD a name gives the digest it points to now; names with one digest become one job;
+ *   3. a digest that the repository has already (the documents lie in .metadata) costs nothing
+ * more; for another, the manifest (for an index: and the platform's manifest) and the configuration
+ *      are fetched, once a job.
+ *
+ * A wish or name that fails is reported with its reason and leaves the others alone.
+ */
+#ifndef PUBLISHER_RESOLVE_H
+#define PUBLISHER_RESOLVE_H
+
+#include "publisher/job.h"
+#include "publisher/report.h"
+#include "publisher/repository.h"
+#include "registry/client.h"
+
+/* One line of a wish list. */
+struct wanted {
+    struct reference ref; /* the tag may be a pattern */
+    bool is_pattern;
+    char *origin; /* "recipe.yaml:12:7", or NULL: the command line */
+};
+
+struct wanted_list {
+    struct wanted *items;
+    size_t count, capacity;
+};
+/* Takes *ref over; `origin` is copied. */
+void wanted_add(struct wanted_list *list, struct reference *ref, bool is_pattern,
+                const char *origin);
+void wanted_release(struct wanted_list *list);
+
+struct resolve_options {
+    struct registry_client *client;
+    const struct repository *repository;
+    const struct policy *policy;
+    struct platform platform;
+    size_t threads;
+    bool again; /* treat what is published as if it were not known */
+};
+
+/* Jobs end up UNCHANGED, WAITING (their layers are needed), READY (only names and metadata are), or
+ * DONE with an error. Wishes that gave no name are reported as failed here. */
+void resolve(const struct resolve_options *options, const struct wanted_list *wanted,
+             struct jobs *out, struct report *report);
+
+#endif

@@ -1,0 +1,84 @@
+#include "publisher/state.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *default_dir(struct error *err)
+{
+    if (geteuid() == 0)
+        return xstrdup("/var/lib/ducc");
+    const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    if (xdg && xdg[0] == '/')
+        return path_join(xdg, "ducc");
+    if (home && home[0] == '/')
+        return path_join(home, ".local/state/ducc");
+    error_set(err, ERROR_NOT_FOUND, "no home directory; say where to keep state with --state-dir");
+    return NULL;
+}
+
+/* One name a repository, however its directory is written. */
+static char *folder_name(const char *repository)
+{
+    char real[PATH_MAX];
+    bool directory = repository[0] == '/' || repository[0] == '.';
+    if (directory && realpath(repository, real))
+        repository = real;
+    struct buf name = BUF_INIT;
+    for (const char *p = repository; *p; p++) {
+        if (*p == '/' || *p == '%')
+            buf_addf(&name, "%%%02X", (unsigned)*p);
+        else
+            buf_addc(&name, *p);
+    }
+    return buf_take(&name);
+}
+
+static int take_lock(struct state *s, struct error *err)
+{
+    _cleanup_free_ char *path = path_join(s->dir, "lock");
+    _cleanup_free_ char *holder =
+        xasprintf("process %d since %s\n", (int)getpid(), clock_text(clock_now()).s);
+    return lock_take(path, holder, &s->lock_fd, err);
+}
+
+int state_open(const char *dir, const char *spool_base, const char *repository, struct state *out,
+               struct error *err)
+{
+    _cleanup_free_ char *base = dir ? xstrdup(dir) : default_dir(err);
+    if (!base)
+        return -1;
+    /* A directory repository gets its real path only once it exists. */
+    if ((repository[0] == '/' || repository[0] == '.') && dir_make(repository, 0755, err) < 0)
+        return -1;
+    _cleanup_free_ char *folder = folder_name(repository);
+    if (strlen(folder) > NAME_MAX)
+        return error_set(err, ERROR_LIMIT, "repository %s: its path is too long", repository);
+    struct state s = {.dir = path_join(base, folder), .lock_fd = -1};
+    s.journal = path_join(s.dir, "commit");
+    _cleanup_free_ char *spool_folder = xasprintf("ducc-spool/%s", folder);
+    s.spool_dir = spool_base ? path_join(spool_base, spool_folder) : path_join(s.dir, "spool");
+    if (dir_make(s.dir, 0755, err) < 0 || take_lock(&s, err) < 0) {
+        state_release(&s);
+        return error_wrap(err, "state directory");
+    }
+    *out = s;
+    return 0;
+}
+
+void state_release(struct state *s)
+{
+    free(s->dir);
+    free(s->journal);
+    free(s->spool_dir);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    *s = (struct state){.lock_fd = -1};
+}
