@@ -237,22 +237,24 @@ static void commit_group(struct pass *p, struct group g)
         return;
     for (size_t i = 0; i < g.count; i++)
         atomic_store(&g.jobs[i]->tracked.stage, STAGE_COMMITTING);
-    if (p->o->dry_run) {
+    bool empty = changeset_is_empty(cs);
+    int result = 0;
+    if (!p->o->dry_run && !empty)
+        result = repository_commit(p->repository, cs, &committed, &err);
+    changeset_free(cs); /* it borrows what finishing the jobs releases */
+    if (result < 0) {
+        after_failure(p, &g, &err);
+    } else if (p->o->dry_run) {
         print_plan(p, &g, &summary);
         finish_group(p, &g, OUTCOME_PLANNED);
-    } else if (changeset_is_empty(cs)) {
+    } else if (empty) {
         finish_group(p, &g, OUTCOME_UNCHANGED); /* another image of this pass brought it all */
-    } else if (repository_commit(p->repository, cs, &committed, &err) == 0) {
+    } else {
         report_commit(p->report, g.count, summary.counts.content_bytes,
                       entry_count(&summary.counts), committed.seconds);
         report_losses(&committed);
         finish_group(p, &g, OUTCOME_PUBLISHED);
-    } else {
-        changeset_free(cs); /* before the next attempt: it holds the trees */
-        after_failure(p, &g, &err);
-        return;
     }
-    changeset_free(cs);
 }
 
 /* ---- the pass ---- */
