@@ -11,8 +11,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CAPTURE_MAX   ((size_t)64 * 1024)
-#define SUMMARY_LINES 4
+#define CAPTURE_MAX      ((size_t)64 * 1024)
+#define SUMMARY_LINES    4
+#define SUMMARY_LINE_MAX 300
+#define POLL_MS          200
+#define QUIET_POLLS      5 /* after the child's end: then whoever holds the pipes is a stranger */
 
 extern char **environ;
 
@@ -42,9 +45,11 @@ static void *read_outputs(void *arg)
     struct process *p = arg;
     struct pollfd fds[2] = {{.fd = p->out_fd, .events = POLLIN},
                             {.fd = p->err_fd, .events = POLLIN}};
-    while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+    for (int quiet = 0; (fds[0].fd >= 0 || fds[1].fd >= 0) && quiet < QUIET_POLLS;) {
+        int ready = poll(fds, 2, POLL_MS);
+        if (ready < 0 && errno != EINTR)
             break;
+        quiet = ready == 0 && atomic_load(&p->ended) ? quiet + 1 : 0;
         if (fds[0].fd >= 0 && fds[0].revents && !drain(fds[0].fd, &p->output))
             fds[0].fd = -1;
         if (fds[1].fd >= 0 && fds[1].revents && !drain(fds[1].fd, &p->messages))
@@ -93,6 +98,7 @@ static int spawn(const struct process_options *o, int in, int out, int messages,
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, out >= 0 ? out : messages, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, messages, STDERR_FILENO);
+    posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
                                               POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setpgroup(&attributes, 0);
@@ -154,10 +160,11 @@ int process_wait(struct process *p)
 {
     if (p->stdin_fd >= 0)
         close(TAKE_FD(p->stdin_fd));
-    pthread_join(p->reader, NULL);
     int status;
     while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
         continue;
+    atomic_store(&p->ended, true);
+    pthread_join(p->reader, NULL);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
@@ -190,20 +197,25 @@ int process_run(const struct process_options *options, int *out_status, struct b
 
 char *process_summary(const struct buf *messages)
 {
-    const char *end = messages->data + messages->len;
-    const char *start = end;
-    for (int lines = 0; start > messages->data && lines < SUMMARY_LINES; lines++) {
-        start--;
-        while (start > messages->data && start[-1] != '\n')
-            start--;
+    const char *lines[SUMMARY_LINES] = {NULL};
+    size_t lengths[SUMMARY_LINES] = {0}, count = 0;
+    for (const char *p = messages->data; *p;) { /* the last lines that say something */
+        size_t len = strcspn(p, "\n");
+        if (strspn(p, " \t\r") < len) {
+            lines[count % SUMMARY_LINES] = p;
+            lengths[count++ % SUMMARY_LINES] = len;
+        }
+        p += len + (p[len] == '\n');
     }
     struct buf b = BUF_INIT;
-    for (const char *p = start; p < end; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (c >= 0x20 && c < 0x7f)
-            buf_addc(&b, (char)c);
-        else if (c == '\n' && b.len > 0 && p + 1 < end)
+    for (size_t i = count > SUMMARY_LINES ? count - SUMMARY_LINES : 0; i < count; i++) {
+        if (b.len > 0)
             buf_adds(&b, "; ");
+        for (size_t k = 0; k < lengths[i % SUMMARY_LINES] && k < SUMMARY_LINE_MAX; k++) {
+            unsigned char c = (unsigned char)lines[i % SUMMARY_LINES][k];
+            if (c >= 0x20 && c < 0x7f)
+                buf_addc(&b, (char)c);
+        }
     }
     if (b.len == 0)
         buf_adds(&b, "(it said nothing)");

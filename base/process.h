@@ -1,6 +1,7 @@
 /*
  * Children: argv as an array, never a shell; a process group of their own, so that a program and
- * what it started can be stopped together; standard error captured (its last 64 KiB).
+ * what it started can be stopped together; no descriptors but 0 to 2; standard error, and standard
+ * output if wanted, captured (the last 64 KiB of each at least).
  *
  *     struct process p;
  *     if (process_start(&(struct process_options){.argv = argv, .pipe_stdin = true}, &p, err) < 0)
@@ -17,6 +18,7 @@
 #include "base/error.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 struct process_options {
@@ -33,14 +35,16 @@ struct process {
     struct buf messages; /* standard error; complete after process_wait */
     int out_fd, err_fd;
     pthread_t reader;
+    atomic_bool ended;
 };
 
 MUST_CHECK int process_start(const struct process_options *options, struct process *out,
                              struct error *err);
 /* Send a signal to the whole group. */
 void process_kill(struct process *p, int signal);
-/* Close its input and wait for its end. The exit status, or 128 + the signal that ended it. The
- * captured texts stay in *p until process_release(). *p must not move while the child runs. */
+/* Close its input and wait for its end. The exit status, or 128 + the signal that ended it. What it
+ * left running in the background is not waited for, even if it still holds our pipes. The captured
+ * texts stay in *p until process_release(). *p must not move while the child runs. */
 int process_wait(struct process *p);
 void process_release(struct process *p);
 

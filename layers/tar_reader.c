@@ -100,6 +100,22 @@ static int skip(struct tar_reader *r, uint64_t count, struct error *err)
     return 0;
 }
 
+/* The zeros behind a content: 1, 0 when the stream ends in them, -1. */
+static int skip_padding(struct tar_reader *r, struct error *err)
+{
+    while (r->padding > 0) {
+        int more = fill(r, err);
+        if (more <= 0)
+            return more;
+        size_t n = r->end - r->start;
+        if (n > r->padding)
+            n = (size_t)r->padding;
+        consume(r, n);
+        r->padding -= n;
+    }
+    return 1;
+}
+
 /* 1, 0 when the stream ends before the first byte, -1. */
 static int read_block(struct tar_reader *r, void *block, struct error *err)
 {
@@ -535,9 +551,14 @@ static int finish_entry(struct tar_reader *r, const struct tar_header *h, int64_
 
 int tar_reader_next(struct tar_reader *r, struct tar_entry *out, struct error *err)
 {
-    if (skip(r, r->stored + r->padding, err) < 0)
+    /* What a writer that was never closed (umoci insert) leaves: the last content whole, without
+     * the zeros behind it. */
+    if (skip(r, r->stored, err) < 0)
         return -1;
-    r->stored = r->padding = r->logical = 0;
+    r->stored = r->logical = 0;
+    int complete = skip_padding(r, err);
+    if (complete <= 0)
+        return complete;
     forget_extensions(r);
     for (;;) {
         struct tar_header h;

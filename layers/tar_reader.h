@@ -60,7 +60,8 @@ void tar_reader_free(struct tar_reader *reader);
 
 /* 1 and the next entry, 0 at the end of the archive, -1: ERROR_PARSE (with the offset in the
  * archive), ERROR_LIMIT, or what the callback said. What was not read of the last entry's content
- * is skipped. Two zero blocks, or the end of the stream between two entries, end the archive. */
+ * is skipped. A zero block, or the end of the stream behind an entry's content, ends the archive.
+ */
 MUST_CHECK int tar_reader_next(struct tar_reader *reader, struct tar_entry *out, struct error *err);
 /* 1 and the next piece of the content (borrowed until the next call), 0 at its end, -1. A hole of
  * a sparse file comes as zeros. */

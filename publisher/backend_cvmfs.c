@@ -246,10 +246,14 @@ static int note_commit(const struct cvmfs_state *s, pid_t group, struct error *e
 }
 
 /* ingest said why it failed, better than a broken pipe does. */
-static int ingest_failed(const struct process *p, int status, struct error *err)
+static int ingest_failed(struct process *p, int status, struct error *err)
 {
     if (strstr(p->messages.data, "already open"))
         return busy(err);
+    /* Last it prints the command it ran, with all its paths: of no help here. */
+    const char *command = strstr(p->messages.data, "Executed Command:");
+    if (command)
+        buf_truncate(&p->messages, (size_t)(command - p->messages.data));
     _cleanup_free_ char *said = process_summary(&p->messages);
     return error_set(err, ERROR_CHILD, "cvmfs_server ingest: exit status %d: %s", status, said);
 }
@@ -259,7 +263,7 @@ static int ingest(struct repository *r, const struct changeset *cs, struct commi
 {
     const char *const argv[] = {"cvmfs_server", "ingest", "-k",    "-b", "/",
                                 "-t",           "-",      r->name, NULL};
-    struct process_options o = {.argv = argv, .pipe_stdin = true};
+    struct process_options o = {.argv = argv, .pipe_stdin = true, .keep_stdout = true};
     struct process p;
     bool broken = false, streamed = false;
     if (process_start(&o, &p, err) < 0)

@@ -305,7 +305,7 @@ void report_finish(struct report *r, double seconds)
     print_results(r, OUTCOME_PUBLISHED);
     print_results(r, OUTCOME_PLANNED);
     print_results(r, OUTCOME_FAILED);
-    if (published + planned == 0)
+    if (published + planned + failed == 0)
         printf("nothing to publish: ");
     printf("%zu published in %zu revision%s, %zu up to date, %zu failed; %.1f s\n", published,
            r->revisions, r->revisions == 1 ? "" : "s", unchanged, failed, seconds);
