@@ -42,7 +42,8 @@ MUST_CHECK int tar_writer_file(struct tar_writer *writer, int fd, uint64_t offse
 /* The two zero blocks, and everything that is still buffered. */
 MUST_CHECK int tar_writer_finish(struct tar_writer *writer, struct error *err);
 
-/* Give up: make sure that the reader, who will find no more, does not take what it has for whole. */
+/* Give up: make sure that the reader, who will find no more, does not take what it has for whole.
+ */
 void tar_writer_spoil(struct tar_writer *writer);
 
 bool tar_writer_broken(const struct tar_writer *writer);
