@@ -90,6 +90,28 @@ static int check_foreign_layers(struct pass *p, struct job *job, struct error *e
     return 0;
 }
 
+/* What of an image is left out on purpose. Layers that were published before have been spoken of
+ * then. */
+static void report_omissions(struct pass *p, const struct job *job)
+{
+    for (size_t i = 0; i < job->image.layer_count; i++) {
+        const struct image_layer *l = &job->image.layers[i];
+        struct digest_text digest = digest_text(&l->descriptor->blob.digest);
+        _cleanup_free_ char *text = NULL;
+        if (l->descriptor->foreign)
+            text = xasprintf("layer %s is non-distributable (foreign) and was skipped", digest.s);
+        else if (l->open && l->layer.data_fd >= 0 && l->layer.index.header->dropped_count > 0)
+            text = xasprintf("layer %s: %u entries named .cvmfscatalog or .cvmfsgraft-* were left "
+                             "out: they are instructions to CernVM-FS",
+                             digest.s, l->layer.index.header->dropped_count);
+        else if (l->open && l->layer.data_fd >= 0 && l->layer.index.header->skipped_count > 0)
+            text = xasprintf("layer %s: %u tar entries of an unknown type were left out", digest.s,
+                             l->layer.index.header->skipped_count);
+        if (text)
+            report_warning(p->report, job->tracked.name, text);
+    }
+}
+
 /* Images that could not be fetched, or cannot be put together, leave the group. */
 static void assemble_group(struct pass *p, struct group *g)
 {
@@ -107,6 +129,7 @@ static void assemble_group(struct pass *p, struct group *g)
             remove_from_group(g, i);
             continue;
         }
+        report_omissions(p, job);
         i++;
     }
 }
@@ -171,15 +194,19 @@ static void print_plan(struct pass *p, const struct group *g, const struct plan_
 }
 
 /* What the repository's back end could not keep is said, not hidden. */
-static void report_losses(const struct commit_report *c)
+static void report_losses(struct pass *p, const struct commit_report *c)
 {
-    if (c->xattrs_left_out)
-        log_warning("%llu entries have extended attributes (file capabilities, ACLs) that could "
-                    "not be published",
-                    (unsigned long long)c->xattrs_left_out);
+    if (c->xattrs_left_out) {
+        _cleanup_free_ char *text =
+            xasprintf("%llu entries have extended attributes (file capabilities, ACLs) that could "
+                      "not be published",
+                      (unsigned long long)c->xattrs_left_out);
+        report_warning(p->report, p->repository->name, text);
+    }
     if (c->owners_left_out)
-        log_warning("not running as root: owners (and devices) of the images' files could not be "
-                    "kept");
+        report_warning(p->report, p->repository->name,
+                       "not running as root: owners (and devices) of the images' files could not "
+                       "be kept");
 }
 
 static void finish_group(struct pass *p, struct group *g, enum outcome outcome)
@@ -252,7 +279,7 @@ static void commit_group(struct pass *p, struct group g)
     } else {
         report_commit(p->report, g.count, summary.counts.content_bytes,
                       entry_count(&summary.counts), committed.seconds);
-        report_losses(&committed);
+        report_losses(p, &committed);
         finish_group(p, &g, OUTCOME_PUBLISHED);
     }
 }

@@ -215,6 +215,14 @@ void report_event(struct report *r, const char *event, const char *subject, cons
         log_info("%s: %s%s%s", subject, event, *detail ? ": " : "", detail);
 }
 
+void report_warning(struct report *r, const char *subject, const char *detail)
+{
+    if (r->form == REPORT_JSON)
+        report_event(r, "warning", subject, detail);
+    else
+        log_warning("%s: %s", subject, detail);
+}
+
 static const char *const outcome_names[] = {[OUTCOME_PUBLISHED] = "published",
                                             [OUTCOME_PLANNED] = "planned",
                                             [OUTCOME_UNCHANGED] = "unchanged",

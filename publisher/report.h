@@ -62,6 +62,8 @@ void report_track(struct report *report, struct tracked_image *image);
 /* A moment worth a line: what happened, to what (an image's name, a recipe's entry), details. */
 void report_event(struct report *report, const char *event, const char *subject,
                   const char *detail);
+/* Something that does not stop the image, but that somebody should know. */
+void report_warning(struct report *report, const char *subject, const char *detail);
 /* The wish is decided. Takes the strings over. */
 void report_result(struct report *report, struct result *result);
 void report_commit(struct report *report, size_t images, uint64_t content_bytes, uint64_t entries,

@@ -7,10 +7,12 @@ which `cvmfs_server check` reports later.
 
 import collections
 import os
+import signal
 import stat
+import time
 
-from cvmfs_server_repo import NOBODY, Failure, Stage, chunks, lstat
-from cvmfs_server_tar import TarError, TarStream
+from cvmfs_server_repo import HIDDEN, NOBODY, Failure, Stage, chunks, complain, lstat
+from cvmfs_server_tar import DamagedHeader, TarError, TarStream
 
 KINDS = {stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink", stat.S_IFREG: "file", stat.S_IFIFO: "fifo",
          stat.S_IFCHR: "char", stat.S_IFBLK: "block", stat.S_IFSOCK: "socket"}
@@ -32,7 +34,11 @@ class Injected(Exception):
 
 
 class Ingest:
-    """Builds the operations of one ingest. `owner` is None to keep what the tar says."""
+    """Builds the operations of one ingest. `owner` is None to keep what the tar says.
+
+    Two views of "is it there" matter, because the real program mixes them up: what the last revision holds decides
+    whether an entry counts as new, whatever this ingest has added or deleted meanwhile.
+    """
 
     def __init__(self, repository, base, owner, injection):
         self._rdonly = os.fsencode(repository.rdonly)
@@ -42,52 +48,54 @@ class Ingest:
         self._stage = Stage(repository.scratch)
         self._pending = {}                              # path -> kind, of what this ingest brings
         self._removed = set()
-        self._dropped = set()                           # directories that were not made: their children dangle
-        self._directories = set()                       # directories known to exist
+        self._known = {}                                # path -> attributes of the last entry for a directory
+        self._dangling = set()                          # directories that are none: what is below them is unreachable
+        self._marked = set()                            # directories that get a nested catalog
         self._links = collections.defaultdict(list)     # target -> names
         self.operations, self.damage = [], []
         self.entries, self.bytes = collections.Counter(), 0
-        if self._base and self._published(self._base) not in (None, "dir"):
-            self._dropped.add(self._base)
 
     # Looking up -------------------------------------------------------------------------------------------------
 
+    def _published(self, path):
+        """What the last revision has at a path: a kind, or None."""
+        info = lstat(os.path.join(self._rdonly, path))
+        return KINDS[stat.S_IFMT(info.st_mode)] if info else None
+
+    def _is_removed(self, path):
+        while path:
+            if path in self._removed:
+                return True
+            path = os.path.dirname(path)
+        return False
+
     def _kind(self, path):
-        """What lies at a path after what was read so far: a kind, or None."""
+        """What will be at a path: a kind, or None. Catalogs know whole paths, so no symlink is followed."""
         if path in self._pending:
             return self._pending[path]
-        if not path:
-            return "dir"
-        ancestor = path
-        while ancestor:
-            if ancestor in self._removed:
-                return None
-            ancestor = os.path.dirname(ancestor)
-            if self._pending.get(ancestor, "dir") != "dir":
-                return None
-        return self._published(path)
-
-    def _published(self, path):
-        """What the last revision has. A symlink on the way is not followed: catalogs know whole paths."""
-        info = lstat(os.path.join(self._rdonly, path))
-        if info is None:
+        if self._is_removed(path):
             return None
         parent = os.path.dirname(path)
-        if parent and parent not in self._directories and self._published(parent) != "dir":
+        if parent and self._kind(parent) != "dir":
             return None
-        return KINDS[stat.S_IFMT(info.st_mode)]
+        return self._published(path)
 
     # Deleting ---------------------------------------------------------------------------------------------------
 
     def delete(self, wishes):
         """All of -d, joined with colons and split at them again: a name that holds one is never found."""
         for path in b":".join(wishes).split(b":"):
-            path = path.strip(b"/")
-            if path and self._published(path):
+            absolute, path = path.startswith(b"/"), path.strip(b"/")
+            if not path or not self._published(path):
+                complain(f"[WARNING] '{os.fsdecode(path)}' cannot be deleted. Unrecognized file type.")
+            elif absolute or self._kind(path) is None or self._removed_below(path):
+                raise Failure(f"catalog for file '{os.fsdecode(path)}' cannot be found")
+            else:
                 self._removed.add(path)
                 self.operations.append(("remove", path))
-            else:
-                print(f"Warning: '{os.fsdecode(path)}' cannot be deleted. Unrecognized file type.", flush=True)
+
+    def _removed_below(self, path):
+        return any(one.startswith(path + b"/") for one in self._removed)
 
     # Reading the tar --------------------------------------------------------------------------------------------
 
@@ -98,6 +106,11 @@ class Ingest:
                 self.entries[entry.kind] += 1
                 self._injection.entry(entry, self)
                 self._add(entry, tar)
+        except DamagedHeader:
+            if not self.entries:
+                raise Failure("Fatal error in reading the archive.\nUnrecognized archive format") from None
+            while True:     # as the real one does, for ever
+                signal.pause()
         except TarError as problem:
             raise Failure(f"Fatal error in reading the archive.\n{problem}") from None
 
@@ -107,19 +120,31 @@ class Ingest:
         if not path:
             return
         if not STRANGE.isdisjoint(path.split(b"/")):
-            self.damage.append(f"{os.fsdecode(path)}: a component is taken literally")
-            return
+            return self._strange(path)
         if path == b".cvmfs" or path.startswith(b".cvmfs/"):
             raise Failure(f"[ERROR] invalid attempt to modify {os.fsdecode(path)}")
-        if not self._parents(path):
+        if max(map(len, path.split(b"/"))) > 255:
+            self.damage.append(f"{HIDDEN}{os.fsdecode(path)}: a name that no client can show")
+        elif not self._parents(path):
             self.damage.append(f"{os.fsdecode(path)}: dangling entry, its directory does not exist")
-            return
-        if entry.kind == "link":
+        elif entry.kind == "link":
             self._links[self._link_target(entry)].append(path)
+            if os.path.basename(path) == CATALOG:
+                self._marked.add(os.path.dirname(path))
         elif entry.kind == "dir":
-            self._add_directory(path, self._attributes(entry))
+            self._directory(path, self._attributes(entry))
         else:
             self._add_file(path, entry, tar)
+
+    def _strange(self, path):
+        """An empty component, '.' or '..' is taken literally where its directory is new; else its parent directory
+        seems to exist, but no catalog knows it."""
+        parts = path.split(b"/")
+        first = next(number for number, part in enumerate(parts) if part in STRANGE)
+        if self._published(b"/".join(parts[:first]) or b".") == "dir":
+            raise Failure(f"catalog for file '{os.fsdecode(path)}' cannot be found")
+        prefix = "" if b"" in parts else HIDDEN
+        self.damage.append(f"{prefix}{os.fsdecode(path)}: taken literally, its directory is unreadable from now on")
 
     def _link_target(self, entry):
         target = sanitize(entry.link)
@@ -132,46 +157,50 @@ class Ingest:
     def _parents(self, path):
         """Make the directories above a path; False when the path would dangle."""
         parent = os.path.dirname(path)
-        if not parent or parent in self._directories:
+        if not parent:
             return True
-        if parent in self._dropped or not self._parents(parent):
-            return False
-        kind = self._kind(parent)
-        if kind is None:
-            self._new_directory(parent, (0o755, *(self._owner or (NOBODY, NOBODY)), 0))
-        elif kind != "dir":
-            raise Failure(f"catalog for file '{os.fsdecode(path)}' cannot be found: "
-                          f"'{os.fsdecode(parent)}' is a {kind}")
-        self._directories.add(parent)
-        return True
+        if parent not in self._known:
+            self._parents(parent)
+            self._directory(parent, (0o755, *(self._owner or (NOBODY, NOBODY)), int(time.time())))
+        if self._is_removed(parent):
+            raise Failure(f"catalog for file '{os.fsdecode(path)}' cannot be found")
+        return parent not in self._dangling
 
-    def _new_directory(self, path, attributes):
-        self.operations.append(("dir", path, *attributes))
-        self._pending[path] = "dir"
-        self._directories.add(path)
-
-    def _add_directory(self, path, attributes):
-        if self._kind(path) in (None, "dir"):
-            self._new_directory(path, attributes)
-        else:
-            self._dropped.add(path)
-            self.damage.append(f"{os.fsdecode(path)}: a directory entry over something else was dropped")
+    def _directory(self, path, attributes):
+        """A directory that is there already keeps its attributes, and of two entries the first one counts."""
+        known = path in self._known
+        self._known[path] = attributes
+        if known:
+            return
+        kind = self._published(path)
+        if kind is None and path in self._pending:
+            raise Failure(f"failed to insert '{os.fsdecode(path)}': the path was added before")
+        if os.path.dirname(path) in self._dangling or kind not in (None, "dir"):
+            self._dangling.add(path)
+            self.damage.append(f"{HIDDEN}{os.fsdecode(path)}: a directory entry over a {kind} was dropped")
+        elif kind is None:
+            self._pending[path] = "dir"
+            self.operations.append(("dir", path, *attributes))
+        elif self._is_removed(path):
+            self.damage.append(f"{HIDDEN}{os.fsdecode(path)}: deleted by the same ingest, and not made again")
 
     def _add_file(self, path, entry, tar):
         name = os.path.basename(path)
-        if path in self._pending:
-            raise Failure(f"failed to insert '{os.fsdecode(path)}': the path was added before")
-        if name == CATALOG and entry.kind != "file":
-            raise Failure(f"Found entity called as a catalog marker '{os.fsdecode(path)}' that however is not a "
-                          "regular file, abort")
+        if path in self._pending or self._is_removed(path):
+            raise Failure(f"failed to insert '{os.fsdecode(path)}': the path was added or removed before")
+        if name == CATALOG:
+            if entry.kind != "file":
+                raise Failure(f"Found entity called as a catalog marker '{os.fsdecode(path)}' that however is not a "
+                              "regular file, abort")
+            self._marked.add(os.path.dirname(path))
         attributes = self._attributes(entry)
         if entry.kind == "file":
             self.bytes += entry.size
             staged = self._stage.file(tar.read, entry.size, attributes)
         else:
             staged = self._stage.special(entry.kind, entry.link, entry.rdev, attributes)
-        self.operations.append(("put", path, staged))
         self._pending[path] = entry.kind
+        self.operations.append(("put", path, staged))
 
     # The end ----------------------------------------------------------------------------------------------------
 
@@ -186,26 +215,34 @@ class Ingest:
             split = target not in self._pending and chunks(os.path.join(self._rdonly, target)) > 1
             for path in self._links[target]:
                 self._add_link(path, target, kind, split)
+        self._mark_catalogs()
 
     def _add_link(self, path, target, kind, split):
         if b"/" not in path:
-            raise Failure(f"catalog for file '{os.fsdecode(path)}' cannot be found")
+            raise Failure(f"catalog for file '/./{os.fsdecode(path)}' cannot be found")
         if self._kind(path) == "dir":
-            raise Failure(f"failed to insert '{os.fsdecode(path)}': it is a directory")
+            self.damage.append(f"{os.fsdecode(path)}: a link over a directory")
+            self.operations.append(("remove", path))
         if split:
             self.damage.append(f"{os.fsdecode(path)}: link to {os.fsdecode(target)}, which is split into chunks")
         self.operations.append(("link", path, target))
         self._pending[path] = kind
 
-    def catalog_at_base(self, uid, gid, now):
+    def _mark_catalogs(self):
+        """Making a nested catalog gives its directory the attributes of its last entry; of a made-up one if there
+        was none in this tar, even if the directory was there before."""
+        for path in self._marked:
+            if path in self._known and path not in self._dangling:
+                self.operations.append(("dir", path, *self._known[path]))
+
+    def catalog_at_base(self, uid, gid):
         """-c: the base directory, made if need be, gets an empty catalog marker."""
-        if not self._base:
-            return
         path = self._base + b"/" + CATALOG
-        if self._parents(path) and path not in self._pending:
-            staged = self._stage.file(lambda _: b"", 0, (0o664, uid, gid, now))
+        if self._base and self._parents(path) and path not in self._pending:
+            staged = self._stage.file(lambda _: b"", 0, (0o664, uid, gid, int(time.time())))
             self.operations.append(("put", path, staged))
             self._pending[path] = "file"
+            self._marked.add(self._base)
 
     def totals(self):
         return {"entries": dict(self.entries), "bytes": self.bytes}

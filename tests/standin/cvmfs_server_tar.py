@@ -14,6 +14,10 @@ class TarError(Exception):
     """The stream is no proper tar, or ends early."""
 
 
+class DamagedHeader(TarError):
+    """A header in the middle of the stream that is none: the real program then waits for ever."""
+
+
 class Entry:
     """One entry: names are bytes as they stand in the tar, mtime is in whole seconds."""
 
@@ -78,9 +82,12 @@ class TarStream:
             return None
         if len(block) != BLOCK:
             raise TarError("Truncated tar archive (header)")
-        checksum = number(block[148:156])
+        try:
+            checksum = number(block[148:156])
+        except TarError:
+            checksum = None
         if sum(block) - sum(block[148:156]) + 8 * 32 != checksum:
-            raise TarError("Damaged tar archive (checksum)")
+            raise DamagedHeader("checksum")
         return block
 
     def _body(self, block):
@@ -120,6 +127,8 @@ class TarStream:
                 extra[b"linkpath"] = text(self._body(block))
             elif kind == b"x":
                 extra.update(pax_records(self._body(block)))
+            elif kind == b"V":
+                self._body(block)       # a volume's label
             elif kind == b"g":
                 self._globals.update(pax_records(self._body(block)))
             else:
@@ -131,14 +140,14 @@ class TarStream:
         if block[257:263] == b"ustar\0" and block[345]:
             name = text(block[345:500]) + b"/" + name
         name = extra.get(b"path", name)
-        kind = TYPES.get(block[156:157])
-        if kind is None or any(key.startswith(b"GNU.sparse") for key in extra):
-            raise TarError(f"entry type {block[156:157]!r} of {name!r} is not supported")
+        kind = TYPES.get(block[156:157], "file")   # as libarchive takes unknown types
+        if any(key.startswith(b"GNU.sparse") for key in extra):
+            raise TarError(f"sparse file {name!r}")
         if kind == "file" and name.endswith(b"/"):
             kind = "dir"
         size = int(extra.get(b"size", number(block[124:136])))
         if size < 0 or (size and kind != "file"):
-            raise TarError(f"{name!r} is a {kind} and has {size} bytes of data")
+            raise DamagedHeader(f"{name!r} is a {kind} and has {size} bytes of data")
         self._left, self._padding = size, -size % BLOCK
         mtime = extra.get(b"mtime")
         return Entry(
