@@ -446,7 +446,7 @@ static int lacks_directory(const struct repository *r, char *path, bool *lacks, 
 {
     _cleanup_free_ char *owned = path;
     bool there;
-    if (is_directory(r, path, &there, err) < 0)
+    if (is_directory(r, owned, &there, err) < 0)
         return -1;
     *lacks |= !there;
     return 0;
