@@ -27,6 +27,7 @@ struct tar_reader {
     /* What extended headers said of the next entry. */
     struct buf name, link, xattrs;
     bool has_name, has_link, has_size, has_uid, has_gid, has_mtime, has_real_size;
+    bool has_sparse_name; /* GNU.sparse.name: then "path" is made up, in whatever order they come */
     uint64_t size, uid, gid, real_size;
     int64_t mtime;
     uint32_t mtime_nsec;
@@ -221,7 +222,7 @@ static void forget_extensions(struct tar_reader *r)
     buf_truncate(&r->xattrs, 0);
     tar_sparse_clear(&r->map);
     r->has_name = r->has_link = r->has_size = r->has_uid = r->has_gid = false;
-    r->has_mtime = r->has_real_size = r->sparse = false;
+    r->has_mtime = r->has_real_size = r->has_sparse_name = r->sparse = false;
     r->sparse_major = r->sparse_minor = 0;
 }
 
@@ -332,8 +333,10 @@ static int pax_sparse(struct tar_reader *r, const char *key, const char *value, 
 {
     uint64_t n;
     bool has;
-    if (strcmp(key, "name") == 0)
+    if (strcmp(key, "name") == 0) {
+        r->has_sparse_name = true;
         return pax_text(r, &r->name, &r->has_name, value, len, err);
+    }
     if (strcmp(key, "map") == 0) {
         r->sparse = true;
         return tar_sparse_parse_list(&r->map, value, len, err);
@@ -358,9 +361,8 @@ static int pax_sparse(struct tar_reader *r, const char *key, const char *value, 
 static int pax_record(struct tar_reader *r, const char *key, const char *value, size_t len,
                       struct error *err)
 {
-    if (strcmp(key, "path") == 0) /* GNU.sparse.name, which comes before, is the real one */
-        return r->sparse_major || r->sparse ? 0
-                                            : pax_text(r, &r->name, &r->has_name, value, len, err);
+    if (strcmp(key, "path") == 0)
+        return r->has_sparse_name ? 0 : pax_text(r, &r->name, &r->has_name, value, len, err);
     if (strcmp(key, "linkpath") == 0)
         return pax_text(r, &r->link, &r->has_link, value, len, err);
     if (strcmp(key, "size") == 0)
@@ -523,6 +525,8 @@ static int prepare_content(struct tar_reader *r, const struct tar_header *h, int
     }
     if (r->sparse && e->type == TAR_FILE && e->typeflag != 'S')
         r->logical = r->has_real_size ? r->real_size : r->stored;
+    if (r->logical > LIMIT_LAYER_BYTES)
+        return parse_error(r, err, "an entry's size is out of range");
     if (r->sparse && e->type == TAR_FILE &&
         tar_sparse_check(&r->map, r->logical, r->stored, err) < 0)
         return error_wrap(err, "tar: offset %llu", (unsigned long long)r->position);
@@ -560,14 +564,15 @@ int tar_reader_next(struct tar_reader *r, struct tar_entry *out, struct error *e
     if (complete <= 0)
         return complete;
     forget_extensions(r);
-    for (;;) {
+    for (bool announced = false;;) {
         struct tar_header h;
         int64_t size;
         int more = read_block(r, &h, err);
-        if (more <= 0)
-            return more;
-        if (is_zero_block(&h))
-            return 0;
+        if (more < 0)
+            return -1;
+        if (more == 0 || is_zero_block(&h))
+            return announced ? parse_error(r, err, "the archive ends behind an extended header")
+                             : 0;
         if (!checksum_matches(r, &h))
             return parse_error(r, err, "not a tar header (its checksum is wrong)");
         if (parse_number(r, h.size, sizeof h.size, "the size is no number", &size, err) < 0)
@@ -585,6 +590,7 @@ int tar_reader_next(struct tar_reader *r, struct tar_entry *out, struct error *e
             return finish_entry(r, &h, size, out, err);
         if (result < 0)
             return -1;
+        announced = announced || h.typeflag != 'g';
     }
 }
 

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct challenges challenges;
     _cleanup_error_ struct error err = ERROR_INIT;
     _cleanup_free_ char *text = xstrndup((const char *)data, size);
-    _cleanup_free_ char *target = link_find(text, "next");
+    free(link_find(text, "next"));
     if (challenges_parse(text, &challenges, &err) < 0)
         return 0;
     for (size_t i = 0; i < challenges.count; i++)
