@@ -326,7 +326,7 @@ class Transactions(StandInTest):
     def test_other_states_of_transaction(self):
         name = self.repository.name
         self.assertEqual(self.repository.call("transaction", name + "/no/where").returncode, 2)
-        self.assertEqual(self.repository.call("transaction", "-T", "a", name).returncode, 22)
+        self.assertEqual(self.repository.call("transaction", "-T", "no=where", name).returncode, 22)
         self.assertEqual(self.repository.call("transaction", "no.such.repository").returncode, 1)
         self.assertFalse(self.repository.in_transaction())
 

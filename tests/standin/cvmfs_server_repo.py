@@ -12,7 +12,8 @@ Below the root directory (CVMFS_STANDIN_ROOT), for a repository R:
 A change is decided by the rename of its journal, and applied after that. Whoever comes next after a kill in between
 applies it again, so a revision is there wholly or not at all (for whoever asks through a command).
 
-Not modelled: a file changed in place in a transaction changes the last revision too, as both are one inode. Files that
+Not modelled: in the real publisher's view a 0:0 device in a directory of an old revision is a name that a listing still
+shows and that nobody can stat (overlayfs filters only merged directories); here it is not listed. And a file changed in place in a transaction changes the last revision too, as both are one inode. Files that
 are written anew and renamed are safe.
 """
 
@@ -202,8 +203,8 @@ class Repository:
                 return
             View(self).apply(operations)
             self.save(state)
-            self.close_transaction()
             os.unlink(self._journal)
+            self.close_transaction()
 
 
 class View:
@@ -337,6 +338,23 @@ def publish_operations(repository):
         compare(path)
 
     compare(b"")
+    return operations
+
+
+def template_operations(repository, source, target):
+    """A copy of a published tree under another name, as operations."""
+    top, operations = os.fsencode(repository.rdonly), []
+
+    def copy(old, new):
+        info = os.lstat(os.path.join(top, old))
+        if not stat.S_ISDIR(info.st_mode):
+            operations.append(("link", new, old))
+            return
+        operations.append(("dir", new, *attributes(info)))
+        for name in sorted(os.listdir(os.path.join(top, old))):
+            copy(os.path.join(old, name), os.path.join(new, name))
+
+    copy(os.fsencode(source.strip("/")), os.fsencode(target.strip("/")))
     return operations
 
 
