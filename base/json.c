@@ -46,7 +46,7 @@ int json_get_optional_string(const json_t *object, const char *what, const char 
 int json_get_string(const json_t *object, const char *what, const char *field, const char **out,
                     struct error *err)
 {
-    const char *value;
+    const char *value = NULL;
     if (json_get_optional_string(object, what, field, &value, err) < 0)
         return -1;
     if (!value)

@@ -21,6 +21,7 @@ struct pass {
     struct state state;
     struct repository *repository;
     struct registry_client *client;
+    struct podman_store podman; /* as it was when the pass began */
     struct spool spool;
     struct report *report;
     struct jobs jobs;
@@ -292,6 +293,7 @@ static int open_pass(struct pass *p, struct error *err)
     if (repository_open(o->repository, &p->repository, err) < 0 ||
         state_open(o->state_dir, o->spool_base, o->repository, &p->state, err) < 0 ||
         repository_begin(p->repository, p->state.journal, err) < 0 ||
+        plan_read_podman(p->repository, &p->podman, err) < 0 ||
         dir_make(p->state.spool_dir, 0700, err) < 0 ||
         spool_open(&p->spool, p->state.spool_dir, o->spool_limit, err) < 0)
         return -1;
@@ -316,6 +318,7 @@ static void resolve_wishes(struct pass *p, const struct wanted_list *wanted)
     struct resolve_options options = {.client = p->client,
                                       .repository = p->repository,
                                       .policy = &p->o->policy,
+                                      .podman = &p->podman,
                                       .platform = p->o->platform,
                                       .threads = RESOLVE_THREADS,
                                       .again = p->o->again};
@@ -379,6 +382,7 @@ static void close_pass(struct pass *p)
     jobs_release(&p->jobs);
     registry_client_free(p->client);
     spool_release(&p->spool);
+    podman_store_release(&p->podman);
     repository_free(p->repository);
     state_release(&p->state);
     report_free(p->report);

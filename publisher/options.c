@@ -17,6 +17,8 @@ enum option_id {
     OPTION_JOBS,
     OPTION_CHAINS,
     OPTION_PLATFORM,
+    OPTION_PODMAN,
+    OPTION_SKIP_PODMAN,
     OPTION_SKIP_FLAT,
     OPTION_SKIP_LAYERS,
     OPTION_CONVERT_AGAIN,
@@ -44,9 +46,15 @@ static const struct option_spec {
      "which chains to publish: of the whole image (top, the default), one after each layer, none"},
     {"platform", 0, "OS/ARCH[/VARIANT]", CONVERTS, OPTION_PLATFORM,
      "which image to take of an index (default: linux/amd64)"},
+    {"podman", 0, "layers|merged|none", CONVERTS, OPTION_PODMAN,
+     "the image store for Podman: the image's layers (the default), one merged layer (short "
+     "lookups, "
+     "nothing to stack), or none"},
+    {"skip-podman", 'p', NULL, CONVERTS, OPTION_SKIP_PODMAN, "the same as --podman none"},
     {"skip-flat", 's', NULL, CONVERTS, OPTION_SKIP_FLAT,
      "no flat image (for Apptainer), and so no public name"},
-    {"skip-layers", 'd', NULL, CONVERTS, OPTION_SKIP_LAYERS, "no layers"},
+    {"skip-layers", 'd', NULL, CONVERTS, OPTION_SKIP_LAYERS,
+     "no layers, and so no stacked image store for Podman"},
     {"convert-again", 'g', NULL, CONVERTS, OPTION_CONVERT_AGAIN,
      "look at every image as if it had never been published, and add what is missing"},
     {"jobs", 'j', "N", CONVERTS, OPTION_JOBS, "layers to fetch and prepare at a time"},
@@ -63,7 +71,6 @@ static const struct option_spec {
     {"help", 'h', NULL, ALL, OPTION_HELP, "this text"},
     {"overwrite-layers", 'f', NULL, CONVERTS, OPTION_OLD_FLAG, NULL},
     {"skip-thin-image", 'i', NULL, CONVERTS, OPTION_OLD_FLAG, NULL},
-    {"skip-podman", 'p', NULL, CONVERTS, OPTION_OLD_FLAG, NULL},
     {"thin-image-name", 0, "NAME", COMMAND_CONVERT_SINGLE, OPTION_OLD_VALUE, NULL},
     {"username", 'u', "USER", COMMAND_CONVERT_SINGLE, OPTION_OLD_VALUE, NULL},
     {"attempts", 'r', "N", COMMAND_CONVERT_SINGLE, OPTION_OLD_VALUE, NULL},
@@ -141,18 +148,42 @@ static int parse_jobs(const struct option_spec *spec, const char *value, size_t 
     return 0;
 }
 
-static int parse_chains(const struct option_spec *spec, const char *value, enum chain_policy *out,
-                        struct error *err)
+/* The number of a word in a list. */
+static int parse_word(const struct option_spec *spec, const char *value, const char *const *words,
+                      int *out, struct error *err)
 {
-    static const char *const names[] = {
-        [CHAINS_TOP] = "top", [CHAINS_ALL] = "all", [CHAINS_NONE] = "none"};
-    for (int i = CHAINS_TOP; i <= CHAINS_NONE; i++) {
-        if (strcmp(names[i], value) == 0) {
-            *out = (enum chain_policy)i;
+    for (int i = 0; words[i]; i++) {
+        if (strcmp(words[i], value) == 0) {
+            *out = i;
             return 0;
         }
     }
-    return wrong_value(spec, value, "top, all or none", err);
+    _cleanup_free_ char *expected = xasprintf("one of %s", spec->value);
+    return wrong_value(spec, value, expected, err);
+}
+
+static int parse_chains(const struct option_spec *spec, const char *value, enum chain_policy *out,
+                        struct error *err)
+{
+    static const char *const words[] = {
+        [CHAINS_TOP] = "top", [CHAINS_ALL] = "all", [CHAINS_NONE] = "none", NULL};
+    int word;
+    if (parse_word(spec, value, words, &word, err) < 0)
+        return -1;
+    *out = (enum chain_policy)word;
+    return 0;
+}
+
+static int parse_podman(const struct option_spec *spec, const char *value, enum podman_policy *out,
+                        struct error *err)
+{
+    static const char *const words[] = {
+        [PODMAN_LAYERS] = "layers", [PODMAN_MERGED] = "merged", [PODMAN_NONE] = "none", NULL};
+    int word;
+    if (parse_word(spec, value, words, &word, err) < 0)
+        return -1;
+    *out = (enum podman_policy)word;
+    return 0;
 }
 
 static int apply(struct options *o, const struct option_spec *spec, const char *value,
@@ -189,6 +220,11 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         return parse_chains(spec, value, &c->policy.chains, err);
     case OPTION_PLATFORM:
         o->platform = value;
+        return 0;
+    case OPTION_PODMAN:
+        return parse_podman(spec, value, &c->policy.podman, err);
+    case OPTION_SKIP_PODMAN:
+        c->policy.podman = PODMAN_NONE;
         return 0;
     case OPTION_SKIP_FLAT:
         c->policy.skip_flat = true;
@@ -316,6 +352,12 @@ static int interpret(struct parser *p, struct options *o, struct error *err)
     o->command = command->command;
     if (apply_all(p, command, o, err) < 0)
         return -1;
+    struct policy *policy = &o->convert.policy;
+    if (policy->skip_layers && policy->podman == PODMAN_LAYERS)
+        policy->podman = PODMAN_NONE; /* as the Go tool has it: there is nothing to stack */
+    if (policy->chains == CHAINS_NONE && policy->podman == PODMAN_MERGED)
+        return error_set(err, ERROR_PARSE,
+                         "--podman merged needs the image's chain, which --chains none leaves out");
     o->argument_count = p->word_count ? p->word_count - 1 : 0;
     o->arguments = xcalloc(o->argument_count + 1, sizeof *o->arguments);
     for (size_t i = 0; i < o->argument_count; i++)
@@ -400,6 +442,6 @@ char *options_help(enum command command)
             add_option_help(&out, &specs[i]);
     if (command & CONVERTS)
         buf_adds(&out, "\nAccepted for the sake of the Go tool's scripts, without effect: -f, -i, "
-                       "-p, -n, -u, -r.\n");
+                       "-n, -u, -r.\n");
     return buf_take(&out);
 }

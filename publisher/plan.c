@@ -1,4 +1,4 @@
-#include "publisher/plan.h"
+#include "publisher/planner.h"
 
 #include "base/buf.h"
 #include "base/cancel.h"
@@ -10,13 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
-
-struct planner {
-    const struct repository *repository;
-    const struct policy *policy;
-    struct changeset *cs;
-    struct plan_summary *summary;
-};
 
 /* ---- what is there ---- */
 
@@ -32,8 +25,7 @@ static int is_directory(const struct repository *r, const char *path, bool *out,
     return 0;
 }
 
-/* Whether a unit is neither there nor planned. */
-static int is_new(const struct planner *p, const char *path, bool *out, struct error *err)
+int planner_is_new(const struct planner *p, const char *path, bool *out, struct error *err)
 {
     bool there = true;
     if (!changeset_has(p->cs, path) && is_directory(p->repository, path, &there, err) < 0)
@@ -55,7 +47,7 @@ static bool wants_catalog(const char *dir)
     return false;
 }
 
-static int ensure_directory(struct planner *p, const char *path, struct error *err)
+int planner_ensure_directory(struct planner *p, const char *path, struct error *err)
 {
     bool there;
     if (changeset_has(p->cs, path))
@@ -67,12 +59,11 @@ static int ensure_directory(struct planner *p, const char *path, struct error *e
     return wants_catalog(path) ? changeset_add_catalog(p->cs, path, err) : 0;
 }
 
-/* Every directory above `path`, outer ones first: ingest would make them with a foreign owner. */
-static int ensure_parents(struct planner *p, const char *path, struct error *err)
+int planner_ensure_parents(struct planner *p, const char *path, struct error *err)
 {
     for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
         _cleanup_free_ char *dir = xstrndup(path, (size_t)(slash - path));
-        if (ensure_directory(p, dir, err) < 0)
+        if (planner_ensure_directory(p, dir, err) < 0)
             return -1;
     }
     return 0;
@@ -183,11 +174,11 @@ static int plan_layer(struct planner *p, struct image *const *images, size_t cou
     _cleanup_free_ char *folder = layout_layer(&l->layer.blob);
     _cleanup_free_ char *layerfs = path_join(folder, "layerfs");
     bool fresh;
-    if (is_new(p, folder, &fresh, err) < 0)
+    if (planner_is_new(p, folder, &fresh, err) < 0)
         return -1;
     if (!fresh)
         return 0;
-    if (ensure_parents(p, folder, err) < 0)
+    if (planner_ensure_parents(p, folder, err) < 0)
         return -1;
     p->summary->layers_new++;
     changeset_begin_unit(p->cs, folder);
@@ -231,7 +222,7 @@ static int plan_origins(struct planner *p, struct image *const *images, size_t c
     if (!add_group_origins(json_object_get(origin, "origin"), images, count, blob))
         return 0;
     _cleanup_free_ char *dir = path_join(folder, ".metadata");
-    if (ensure_directory(p, dir, err) < 0)
+    if (planner_ensure_directory(p, dir, err) < 0)
         return -1;
     return add_json(p, dir, "origin.json", origin, err);
 }
@@ -242,11 +233,11 @@ static int plan_merged(struct planner *p, const struct image *image, const char 
                        size_t levels, const char *mirror, size_t *counter, struct error *err)
 {
     bool fresh;
-    if (is_new(p, root, &fresh, err) < 0)
+    if (planner_is_new(p, root, &fresh, err) < 0)
         return -1;
     if (!fresh)
         return 0;
-    if (ensure_parents(p, root, err) < 0)
+    if (planner_ensure_parents(p, root, err) < 0)
         return -1;
     ++*counter;
     changeset_begin_unit(p->cs, root);
@@ -322,7 +313,7 @@ static int plan_metadata(struct planner *p, const struct image *image, const cha
     _cleanup_free_ char *below = path_join(dir, "x");
     if (changeset_has(p->cs, dir))
         return 0;
-    if (ensure_parents(p, below, err) < 0)
+    if (planner_ensure_parents(p, below, err) < 0)
         return -1;
     /* index.json is what the tag names, if that is not the manifest; a tag that used to name an
      * index leaves a file that must not go on saying so. */
@@ -364,7 +355,7 @@ static int plan_name(struct planner *p, const struct image *image, const char *n
     if (strcmp(old.data, text) == 0)
         return 0;
     p->summary->names_new++;
-    if (ensure_parents(p, name, err) < 0)
+    if (planner_ensure_parents(p, name, err) < 0)
         return -1;
     return changeset_add_symlink(p->cs, name, text, err);
 }
@@ -388,6 +379,7 @@ enum plan_stage {
     PLAN_FLAT,
     PLAN_ORIGINS,
     PLAN_METADATA,
+    PLAN_PODMAN,
     PLAN_NAMES,
     PLAN_STAGES,
 };
@@ -416,8 +408,26 @@ static int plan_one_stage(struct planner *p, enum plan_stage stage, struct image
     case PLAN_METADATA:
     case PLAN_NAMES:
         return plan_names(p, image, stage == PLAN_METADATA, err);
+    case PLAN_PODMAN:
+        return p->policy->podman == PODMAN_NONE ? 0 : plan_podman_image(p, image, err);
     case PLAN_STAGES:
         break;
+    }
+    return 0;
+}
+
+static int plan_stages(struct planner *p, struct image *const *images, size_t count,
+                       size_t *out_bad, struct error *err)
+{
+    for (int stage = 0; stage < PLAN_STAGES; stage++) {
+        for (size_t i = 0; i < count; i++) {
+            *out_bad = i;
+            if (plan_one_stage(p, (enum plan_stage)stage, images, count, images[i], err) < 0)
+                return -1;
+        }
+        *out_bad = count;
+        if (stage == PLAN_PODMAN && plan_podman_lists(p, err) < 0)
+            return -1;
     }
     return 0;
 }
@@ -426,18 +436,19 @@ int plan_group(const struct repository *repository, struct image *const *images,
                const struct policy *policy, struct changeset *out, struct plan_summary *out_summary,
                size_t *out_bad, struct error *err)
 {
-    struct planner p = {
-        .repository = repository, .policy = policy, .cs = out, .summary = out_summary};
+    struct podman_store podman;
     *out_summary = (struct plan_summary){0};
-    for (int stage = 0; stage < PLAN_STAGES; stage++) {
-        for (size_t i = 0; i < count; i++) {
-            *out_bad = i;
-            if (plan_one_stage(&p, (enum plan_stage)stage, images, count, images[i], err) < 0)
-                return -1;
-        }
-    }
     *out_bad = count;
-    return changeset_count(out, &out_summary->counts, err);
+    if (plan_read_podman(repository, &podman, err) < 0)
+        return -1;
+    struct planner p = {.repository = repository,
+                        .policy = policy,
+                        .cs = out,
+                        .summary = out_summary,
+                        .podman = &podman};
+    int result = plan_stages(&p, images, count, out_bad, err);
+    podman_store_release(&podman);
+    return result < 0 ? -1 : changeset_count(out, &out_summary->counts, err);
 }
 
 /* ---- what an image lacks ---- */
@@ -469,12 +480,15 @@ static int lacks_content(const struct repository *r, const struct image *image,
     return lacks_directory(r, layout_flat(&image->config_digest), lacks, err);
 }
 
-int plan_needs(const struct repository *r, const struct image *image, const struct policy *policy,
-               struct image_needs *out, struct error *err)
+int plan_needs(const struct repository *r, const struct podman_store *podman,
+               const struct image *image, const struct policy *policy, struct image_needs *out,
+               struct error *err)
 {
     struct image_needs needs = {0};
     if (lacks_content(r, image, policy, &needs.content, err) < 0)
         return -1;
+    if (policy->podman != PODMAN_NONE && !plan_podman_has_layers(podman, image, policy))
+        needs.content = true;
     /* The rest is small: plan it and see whether anything comes of it. */
     struct changeset *cs = changeset_new();
     struct plan_summary summary = {0};
@@ -482,7 +496,8 @@ int plan_needs(const struct repository *r, const struct image *image, const stru
     int result = plan_names(&p, image, true, err);
     if (result == 0)
         result = plan_names(&p, image, false, err);
-    needs.names = !changeset_is_empty(cs);
+    needs.names = !changeset_is_empty(cs) ||
+                  (policy->podman != PODMAN_NONE && !plan_podman_has_image(podman, image));
     changeset_free(cs);
     if (result == 0)
         *out = needs;

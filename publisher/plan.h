@@ -9,6 +9,7 @@
 #ifndef PUBLISHER_PLAN_H
 #define PUBLISHER_PLAN_H
 
+#include "podmanstore/podman_store.h"
 #include "publisher/changeset.h"
 #include "publisher/image.h"
 #include "publisher/repository.h"
@@ -19,15 +20,22 @@ enum chain_policy {
     CHAINS_NONE,
 };
 
+enum podman_policy {
+    PODMAN_LAYERS, /* the image's layers, stacked by Podman */
+    PODMAN_MERGED, /* one layer, which is the chain of the whole image */
+    PODMAN_NONE,
+};
+
 struct policy {
     enum chain_policy chains;
+    enum podman_policy podman;
     bool skip_layers;
     bool skip_flat; /* no flat image, and so no public name */
 };
 
 struct plan_summary {
     size_t layers_new, layers_present;
-    size_t chains_new, flat_new, names_new;
+    size_t chains_new, flat_new, names_new, podman_new;
     struct changeset_counts counts;
 };
 
@@ -36,8 +44,14 @@ struct image_needs {
     bool content; /* a layer, chain or flat image: its layers must be prepared */
     bool names;   /* metadata or a public name */
 };
-MUST_CHECK int plan_needs(const struct repository *repository, const struct image *image,
-                          const struct policy *policy, struct image_needs *out, struct error *err);
+/* `podman` is the repository's image store: plan_read_podman(). */
+MUST_CHECK int plan_needs(const struct repository *repository, const struct podman_store *podman,
+                          const struct image *image, const struct policy *policy,
+                          struct image_needs *out, struct error *err);
+
+/* The lists of the Podman store as published; empty ones if there is none. */
+MUST_CHECK int plan_read_podman(const struct repository *repository, struct podman_store *out,
+                                struct error *err);
 
 /* Add everything that one group of images needs. On failure *out_bad is the image it is about (its
  * number), or `count` if it is about none. Images whose needs.content is false need not be

@@ -343,7 +343,8 @@ static void resolve_job(void *arg, size_t i)
     job->tracked.name = image_name(&job->image);
     job->tracked.more_names = job->image.name_count - 1;
     if (find_documents(r, job, &err) < 0 || image_parse(&job->image, &err) < 0 ||
-        plan_needs(r->o->repository, &job->image, r->o->policy, &job->needs, &err) < 0)
+        plan_needs(r->o->repository, r->o->podman, &job->image, r->o->policy, &job->needs, &err) <
+            0)
         job_fail(job, &err);
     else
         job->state = job->needs.content ? JOB_WAITING

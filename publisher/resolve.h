@@ -37,6 +37,7 @@ struct resolve_options {
     struct registry_client *client;
     const struct repository *repository;
     const struct policy *policy;
+    const struct podman_store *podman; /* as published */
     struct platform platform;
     size_t threads;
     bool again; /* treat what is published as if it were not known */

@@ -1,0 +1,350 @@
+/* The planner's part for the Podman store: podmanstore/podman_store.h says what lies where. */
+#include "publisher/planner.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/path.h"
+
+#include <string.h>
+
+int plan_read_podman(const struct repository *r, struct podman_store *out, struct error *err)
+{
+    static const char *const paths[] = {PODMAN_IMAGES_JSON, PODMAN_LAYERS_JSON};
+    struct buf texts[2] = {BUF_INIT, BUF_INIT};
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < 2; i++) {
+        result = repository_read(r, paths[i], PODMAN_LIMIT_BYTES, &texts[i], err);
+        if (result < 0 && err->kind == ERROR_NOT_FOUND) {
+            error_release(err);
+            result = 0;
+        }
+    }
+    /* A list that cannot be read is not written over: what it names would be lost. */
+    if (result == 0)
+        result = podman_store_parse(&texts[0], &texts[1], out, err);
+    buf_release(&texts[0]);
+    buf_release(&texts[1]);
+    return result < 0 ? error_wrap(err, "Podman store of %s", r->name) : 0;
+}
+
+/* ---- ids ---- */
+
+/* A merged layer stands for the whole chain, but is not the layer that the chain's id names in a
+ * store of stacked layers: it has an id of its own, so that both can be in one store. */
+static struct digest merged_id(const struct digest *chain)
+{
+    _cleanup_free_ char *text = xasprintf("%s merged", digest_text(chain).s);
+    return digest_of(DIGEST_SHA256, text, strlen(text));
+}
+
+static const struct digest *top_chain(const struct image *image)
+{
+    return image->layer_count ? &image->layers[image->layer_count - 1].chain_id : NULL;
+}
+
+/* The highest layer that has content of ours; NULL if none has. */
+static const struct image_layer *top_layer(const struct image *image)
+{
+    for (size_t i = image->layer_count; i-- > 0;)
+        if (!image->layers[i].descriptor->foreign)
+            return &image->layers[i];
+    return NULL;
+}
+
+static struct digest top_id(const struct image *image, const struct policy *policy)
+{
+    const struct image_layer *top = top_layer(image);
+    if (!top)
+        return (struct digest){0};
+    return policy->podman == PODMAN_MERGED ? merged_id(top_chain(image)) : top->chain_id;
+}
+
+bool plan_podman_has_layers(const struct podman_store *store, const struct image *image,
+                            const struct policy *policy)
+{
+    struct digest top = top_id(image, policy);
+    return !digest_is_set(&top) || podman_store_has_layer(store, &top);
+}
+
+/* ---- layers ---- */
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+struct id_list {
+    uint32_t *ids;
+    size_t count, capacity;
+};
+
+static void add_id(struct id_list *list, uint32_t id)
+{
+    /* Layers have few owners, and runs of one. */
+    if (list->count && list->ids[list->count - 1] == id)
+        return;
+    for (size_t i = 0; i < list->count; i++)
+        if (list->ids[i] == id)
+            return;
+    ARRAY_GROW(list->ids, list->count, list->capacity);
+    list->ids[list->count++] = id;
+}
+
+/* Who owns something in the layer, as Podman notes it: for tar entries, so not for directories
+ * that no entry names. */
+static void owners_of(const struct layer_index *index, struct id_list *uids, struct id_list *gids)
+{
+    for (size_t i = 0; i < index->count; i++) {
+        const struct layer_entry *e = &index->entries[i];
+        if (e->type == ENTRY_WHITEOUT || e->type == ENTRY_LOWER_LINK || (e->flags & ENTRY_IMPLIED))
+            continue;
+        add_id(uids, e->uid);
+        add_id(gids, e->gid);
+    }
+    if (uids->count)
+        qsort(uids->ids, uids->count, sizeof *uids->ids, compare_ids);
+    if (gids->count)
+        qsort(gids->ids, gids->count, sizeof *gids->ids, compare_ids);
+}
+
+static const char *created_of(const struct image *image)
+{
+    return image->parsed_config.created ? image->parsed_config.created : "1970-01-01T00:00:00Z";
+}
+
+static void record_layer(struct planner *p, const struct image *image, const struct image_layer *l,
+                         const struct digest *id, const struct digest *parent)
+{
+    struct id_list uids = {0}, gids = {0};
+    owners_of(&l->layer.index, &uids, &gids);
+    struct podman_layer record = {.id = *id,
+                                  .parent = parent ? *parent : (struct digest){0},
+                                  .blob = l->descriptor->blob.digest,
+                                  .compressed_size = l->layer.index.header->compressed_size,
+                                  .diff_id = l->diff_id,
+                                  .diff_size = l->layer.index.header->diff_size,
+                                  .compression = l->descriptor->compression,
+                                  .created = created_of(image),
+                                  .uids = uids.ids,
+                                  .uid_count = uids.count,
+                                  .gids = gids.ids,
+                                  .gid_count = gids.count};
+    podman_store_add_layer(p->podman, &record);
+    p->podman_changed = true;
+    free(uids.ids);
+    free(gids.ids);
+}
+
+static int add_text(struct planner *p, const char *dir, const char *name, const char *text,
+                    struct error *err)
+{
+    _cleanup_free_ char *path = path_join(dir, name);
+    return changeset_add_file(p->cs, path, text, strlen(text), err);
+}
+
+/* overlay/ID: `diff` leads to the published tree; `lower` lists the short names below, the nearest
+ * first. */
+static int add_layer_folder(struct planner *p, const struct digest *id, const char *tree,
+                            const char *lower, struct error *err)
+{
+    struct podman_link link = podman_link(id);
+    struct digest_text hex = digest_hex(id);
+    _cleanup_free_ char *dir = xasprintf(PODMAN_STORE "/overlay/%s", hex.s);
+    _cleanup_free_ char *diff = path_join(dir, "diff");
+    _cleanup_free_ char *target = xasprintf("../../../%s", tree);
+    _cleanup_free_ char *short_name = xasprintf(PODMAN_STORE "/overlay/l/%s", link.s);
+    _cleanup_free_ char *short_target = xasprintf("../%s/diff", hex.s);
+    bool fresh;
+    if (planner_is_new(p, dir, &fresh, err) < 0 || !fresh)
+        return fresh ? -1 : 0;
+    if (planner_ensure_parents(p, dir, err) < 0 || planner_ensure_parents(p, short_name, err) < 0)
+        return -1;
+    changeset_begin_unit(p->cs, dir);
+    int result = changeset_add_directory(p->cs, dir, err);
+    if (result == 0)
+        result = changeset_add_symlink(p->cs, diff, target, err);
+    if (result == 0)
+        result = add_text(p, dir, "link", link.s, err);
+    if (result == 0 && *lower)
+        result = add_text(p, dir, "lower", lower, err);
+    changeset_end_unit(p->cs);
+    return result < 0 ? -1 : changeset_add_symlink(p->cs, short_name, short_target, err);
+}
+
+static int plan_stacked(struct planner *p, const struct image *image, struct error *err)
+{
+    _cleanup_buf_ struct buf lower = BUF_INIT;
+    const struct digest *parent = NULL;
+    for (size_t level = 0; level < image->stack_count; level++) {
+        const struct image_layer *l = &image->layers[image->stack_layers[level]];
+        _cleanup_free_ char *folder = layout_layer(&l->layer.blob);
+        _cleanup_free_ char *tree = path_join(folder, "layerfs");
+        if (!podman_store_has_layer(p->podman, &l->chain_id))
+            record_layer(p, image, l, &l->chain_id, parent);
+        if (add_layer_folder(p, &l->chain_id, tree, lower.data, err) < 0)
+            return -1;
+        struct buf next = BUF_INIT;
+        buf_addf(&next, "l/%s%s%s", podman_link(&l->chain_id).s, lower.len ? ":" : "", lower.data);
+        buf_release(&lower);
+        lower = next;
+        parent = &l->chain_id;
+    }
+    return 0;
+}
+
+static int plan_one_merged(struct planner *p, const struct image *image, struct error *err)
+{
+    const struct image_layer *top = top_layer(image);
+    if (!top)
+        return 0;
+    struct digest id = merged_id(top_chain(image));
+    _cleanup_free_ char *chain = layout_chain(top_chain(image));
+    if (!podman_store_has_layer(p->podman, &id))
+        record_layer(p, image, top, &id, NULL);
+    return add_layer_folder(p, &id, chain, "", err);
+}
+
+/* ---- images ---- */
+
+struct image_names {
+    char ***sets; /* of podman_names() */
+    const char **flat;
+};
+
+static void collect_names(const struct image *image, struct image_names *out)
+{
+    size_t count = 0;
+    out->sets = xcalloc(image->name_count + 1, sizeof *out->sets);
+    out->flat = xcalloc(2 * image->name_count + 1, sizeof *out->flat);
+    for (size_t i = 0; i < image->name_count; i++) {
+        const struct reference *ref = &image->names[i];
+        _cleanup_free_ char *public_name = reference_name(ref);
+        out->sets[i] = podman_names(ref->registry, ref->repository, public_name);
+        for (char **n = out->sets[i]; *n; n++)
+            out->flat[count++] = *n;
+    }
+}
+
+static void release_names(struct image_names *names)
+{
+    for (char ***set = names->sets; *set; set++)
+        podman_names_free(*set);
+    free(names->sets);
+    free(names->flat);
+}
+
+static struct podman_image image_record(const struct image *image, const struct digest *top,
+                                        const struct image_names *names)
+{
+    struct podman_image record = {.id = image->config_digest,
+                                  .manifest = image->manifest_digest,
+                                  .top_layer = *top,
+                                  .config_size = image->config.len,
+                                  .manifest_size = image->manifest.len,
+                                  .index_size = image->index.len,
+                                  .created = created_of(image),
+                                  .names = names->flat};
+    if (image->index.len > 0)
+        record.index = digest_of(DIGEST_SHA256, image->index.data, image->index.len);
+    return record;
+}
+
+bool plan_podman_has_image(const struct podman_store *store, const struct image *image)
+{
+    struct image_names names;
+    collect_names(image, &names);
+    struct digest none = {0};
+    struct podman_image record = image_record(image, &none, &names);
+    bool has = podman_store_has_names(store, &record);
+    release_names(&names);
+    return has;
+}
+
+static int add_big_data(struct planner *p, const char *dir, const char *name,
+                        const struct buf *bytes, struct error *err)
+{
+    _cleanup_free_ char *file = podman_big_data_file(name);
+    _cleanup_free_ char *path = path_join(dir, file);
+    mode_t type;
+    if (changeset_has(p->cs, path))
+        return 0;
+    if (repository_type(p->repository, path, &type, err) < 0)
+        return -1;
+    /* All but "manifest" are named by their content; where the Go tool published the image, that
+     * is a symlink to its metadata, which holds the newest. */
+    if (type != 0 && !(S_ISREG(type) && strcmp(name, "manifest") == 0))
+        return 0;
+    return changeset_add_file(p->cs, path, bytes->data, bytes->len, err);
+}
+
+static int add_image_files(struct planner *p, const struct image *image, struct error *err)
+{
+    static const struct buf empty = BUF_INIT;
+    _cleanup_free_ char *dir =
+        xasprintf(PODMAN_STORE "/overlay-images/%s", digest_hex(&image->config_digest).s);
+    _cleanup_free_ char *below = path_join(dir, "x");
+    _cleanup_free_ char *manifest =
+        xasprintf("manifest-%s", digest_text(&image->manifest_digest).s);
+    _cleanup_free_ char *signature =
+        xasprintf("signature-%s", digest_hex(&image->manifest_digest).s);
+    if (planner_ensure_parents(p, below, err) < 0 ||
+        add_big_data(p, dir, digest_text(&image->config_digest).s, &image->config, err) < 0 ||
+        add_big_data(p, dir, manifest, &image->manifest, err) < 0 ||
+        add_big_data(p, dir, signature, &empty, err) < 0 ||
+        add_big_data(p, dir, "manifest", &image->manifest, err) < 0)
+        return -1;
+    if (image->index.len == 0)
+        return 0;
+    struct digest index = digest_of(DIGEST_SHA256, image->index.data, image->index.len);
+    _cleanup_free_ char *name = xasprintf("manifest-%s", digest_text(&index).s);
+    return add_big_data(p, dir, name, &image->index, err);
+}
+
+int plan_podman_image(struct planner *p, const struct image *image, struct error *err)
+{
+    int result = 0;
+    if (image->stack.count > 0)
+        result = p->policy->podman == PODMAN_MERGED ? plan_one_merged(p, image, err)
+                                                    : plan_stacked(p, image, err);
+    if (result < 0)
+        return -1;
+    struct digest top = top_id(image, p->policy);
+    struct image_names names;
+    collect_names(image, &names);
+    struct podman_image record = image_record(image, &top, &names);
+    if (!podman_store_has_names(p->podman, &record)) {
+        p->summary->podman_new++;
+        p->podman_changed = true;
+        podman_store_add_image(p->podman, &record);
+        result = add_image_files(p, image, err);
+    }
+    release_names(&names);
+    return result;
+}
+
+/* ---- the lists ---- */
+
+static int add_list(struct planner *p, const char *path, const char *lock, const char *text,
+                    struct error *err)
+{
+    mode_t type;
+    if (planner_ensure_parents(p, path, err) < 0 ||
+        repository_type(p->repository, lock, &type, err) < 0 ||
+        (type == 0 && changeset_add_file(p->cs, lock, "", 0, err) < 0))
+        return -1;
+    return changeset_add_file(p->cs, path, text, strlen(text), err);
+}
+
+int plan_podman_lists(struct planner *p, struct error *err)
+{
+    if (!p->podman_changed)
+        return 0;
+    _cleanup_free_ char *layers = podman_store_layers_text(p->podman);
+    _cleanup_free_ char *images = podman_store_images_text(p->podman);
+    /* Layers first: an image record must not point to one that is not there. */
+    if (add_list(p, PODMAN_LAYERS_JSON, PODMAN_STORE "/overlay-layers/layers.lock", layers, err) <
+        0)
+        return -1;
+    return add_list(p, PODMAN_IMAGES_JSON, PODMAN_STORE "/overlay-images/images.lock", images, err);
+}

@@ -1,0 +1,31 @@
+/* What the parts of the planner share (internal to publisher/plan*.c). */
+#ifndef PUBLISHER_PLANNER_H
+#define PUBLISHER_PLANNER_H
+
+#include "publisher/plan.h"
+
+struct planner {
+    const struct repository *repository;
+    const struct policy *policy;
+    struct changeset *cs;
+    struct plan_summary *summary;
+    struct podman_store *podman; /* as it will be */
+    bool podman_changed;
+};
+
+/* Whether a unit is neither there nor planned. */
+MUST_CHECK int planner_is_new(const struct planner *p, const char *path, bool *out,
+                              struct error *err);
+MUST_CHECK int planner_ensure_directory(struct planner *p, const char *path, struct error *err);
+/* Every directory above `path`, outer ones first: ingest would make them with a foreign owner. */
+MUST_CHECK int planner_ensure_parents(struct planner *p, const char *path, struct error *err);
+
+/* plan_podman.c: one image's layers, records and files; then the two lists, once a group. */
+MUST_CHECK int plan_podman_image(struct planner *p, const struct image *image, struct error *err);
+MUST_CHECK int plan_podman_lists(struct planner *p, struct error *err);
+/* Whether the store has the image's layers; and its record with all names. */
+bool plan_podman_has_layers(const struct podman_store *store, const struct image *image,
+                            const struct policy *policy);
+bool plan_podman_has_image(const struct podman_store *store, const struct image *image);
+
+#endif
