@@ -268,6 +268,12 @@ static int follow(struct layer_builder *b, struct walk *w, const struct layer_en
     return 0;
 }
 
+static bool is_cvmfs_instruction(const char *name, size_t len)
+{
+    return (len == 13 && memcmp(name, ".cvmfscatalog", 13) == 0) ||
+           (len >= 12 && memcmp(name, ".cvmfsgraft-", 12) == 0);
+}
+
 /* One directory component. 1: done; 0: it does not exist and `make` is false; -1. */
 static int step_into(struct layer_builder *b, struct walk *w, const char *name, size_t len,
                      bool make, struct error *err)
@@ -286,6 +292,10 @@ static int step_into(struct layer_builder *b, struct walk *w, const char *name, 
     if (child == NONE || b->nodes[child].inode == NONE) {
         if (!make)
             return 0;
+        /* In the entry's own name it would have been dropped: a symlink leads here. */
+        if (is_cvmfs_instruction(name, len))
+            return error_set(err, ERROR_PARSE, "leads to %s, which is no name for a file here",
+                             name);
         if (child == NONE && add_child(b, w->node, name, len, &child, err) < 0)
             return -1;
         b->nodes[child].inode = new_inode(b, &implied_directory);
@@ -335,12 +345,6 @@ static int find_parent(struct layer_builder *b, const char *path, bool make, uin
 
 /* ---- adding ---- */
 
-static bool is_cvmfs_instruction(const char *name, size_t len)
-{
-    return (len == 13 && memcmp(name, ".cvmfscatalog", 13) == 0) ||
-           (len >= 12 && memcmp(name, ".cvmfsgraft-", 12) == 0);
-}
-
 /* Whether the entry is to be left out: an instruction to CernVM-FS, or something below one or
  * below a whiteout's own name (aufs kept its hard links there). */
 static bool is_dropped(const char *path)
@@ -361,6 +365,10 @@ static int add_whiteout(struct layer_builder *b, uint32_t parent, const char *na
     size_t len = strlen(name);
     if (len == 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return error_set(err, ERROR_PARSE, "a whiteout that names no entry");
+    if (is_cvmfs_instruction(name, len)) { /* hides what was dropped below */
+        b->dropped++;
+        return 0;
+    }
     uint32_t node = find_child(b, parent, name, len);
     if (node == NONE && add_child(b, parent, name, len, &node, err) < 0)
         return -1;
@@ -472,6 +480,8 @@ static int add_hard_link(struct layer_builder *b, uint32_t parent, const char *n
         e.target_len = (uint32_t)lower.len;
         return put(b, parent, name, &e, err);
     }
+    if (!*name)
+        return error_set(err, ERROR_PARSE, "the root can only be a directory");
     uint32_t node = find_child(b, parent, name, strlen(name));
     if (node == target)
         return error_set(err, ERROR_PARSE, "a hard link to itself");
@@ -570,6 +580,7 @@ static uint32_t *sorted_children(struct layer_builder *b, uint32_t dir, size_t *
 static void count_entry(struct layer_index_header *h, const struct layer_entry *e)
 {
     h->lower_links += e->type == ENTRY_LOWER_LINK;
+    h->whiteout_count += e->type == ENTRY_WHITEOUT;
     h->opaque_count += (e->flags & ENTRY_OPAQUE) != 0;
     h->implied_count += (e->flags & ENTRY_IMPLIED) != 0;
     h->xattr_count += e->xattrs_len > 0;
