@@ -168,27 +168,27 @@ static void merge_path(struct merge *m, size_t count, struct tree *out)
         return;
     }
     struct tree_node node = plain_node(m->stack, top, entry);
-    bool implied = e->flags & ENTRY_IMPLIED;
-    for (size_t i = 0; i < count && m->same[i] >= floor; i++) {
+    bool implied = e->flags & ENTRY_IMPLIED, opaque = false;
+    size_t below = floor;
+    /* Down to where nothing more can be seen; for an implied directory's attributes further, to
+     * the directory that it extends, opaque or not. */
+    for (size_t i = 0; i < count && m->same[i] >= floor && (!opaque || implied); i++) {
         size_t layer = m->same[i];
         uint32_t at = (uint32_t)(m->cursor[layer] - 1);
         const struct layer_entry *lower = entry_at(m->stack, layer, at);
-        if (lower->type != ENTRY_DIRECTORY) {
-            floor = layer;
+        if (!opaque && (lower->type != ENTRY_DIRECTORY || (lower->flags & ENTRY_OPAQUE)))
+            below = layer;
+        if (lower->type != ENTRY_DIRECTORY)
             break;
-        }
         if (implied && !(lower->flags & ENTRY_IMPLIED)) {
             node.source_layer = (uint16_t)layer;
             node.source_entry = at;
             implied = false;
         }
-        if (lower->flags & ENTRY_OPAQUE) {
-            floor = layer;
-            break;
-        }
+        opaque |= (lower->flags & ENTRY_OPAQUE) != 0;
     }
     append(out, node);
-    push_scope(m, path, len, floor);
+    push_scope(m, path, len, below);
 }
 
 void stack_merge(const struct stack *stack, size_t count, struct tree *out)
@@ -442,7 +442,7 @@ static void pass_entry(struct overlay *o, uint32_t entry)
     }
     if (e->type == ENTRY_DIRECTORY) {
         bool lower_directory = lower && node_source(o->stack, lower)->type == ENTRY_DIRECTORY;
-        if ((e->flags & ENTRY_IMPLIED) && lower_directory) {
+        if ((e->flags & ENTRY_IMPLIED) && lower_directory && !hidden_here(o)) {
             node.source_layer = lower->source_layer;
             node.source_entry = lower->source_entry;
         }

@@ -42,7 +42,7 @@ static bool exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
-static const char *spool_root(void)
+const char *cvmfs_spool_root(void)
 {
     const char *dir = getenv("DUCC_CVMFS_SPOOL"); /* for tests */
     return dir && *dir ? dir : "/var/spool/cvmfs";
@@ -167,7 +167,7 @@ static int cvmfs_begin(struct repository *r, const char *journal, struct error *
     if (!r->state) {
         struct cvmfs_state *s = xcalloc(1, sizeof *s);
         s->journal = xstrdup(journal);
-        s->marker = xasprintf("%s/%s/in_transaction.lock", spool_root(), r->name);
+        s->marker = xasprintf("%s/%s/in_transaction.lock", cvmfs_spool_root(), r->name);
         r->state = s;
     }
     if (check_listed(r, err) < 0 || check_working_directory(r, err) < 0)

@@ -37,6 +37,7 @@ struct open_directory {
 
 struct move {
     char *from, *to; /* relative to the root */
+    bool whiteout;   /* into a directory of an image, whose time is the image's */
 };
 
 struct applier {
@@ -279,10 +280,10 @@ static int make(struct applier *a, const char *place, const struct change *c, st
     return result == 0 ? set_attributes(a, place, c, err) : result > 0 ? 0 : -1;
 }
 
-static void plan_move(struct applier *a, char *from, const char *to)
+static void plan_move(struct applier *a, char *from, const char *to, bool whiteout)
 {
     ARRAY_GROW(a->moves, a->move_count, a->move_capacity);
-    a->moves[a->move_count++] = (struct move){.from = from, .to = xstrdup(to)};
+    a->moves[a->move_count++] = (struct move){from, xstrdup(to), whiteout};
 }
 
 static int apply_change(void *arg, const struct change *c, struct error *err)
@@ -300,7 +301,7 @@ static int apply_change(void *arg, const struct change *c, struct error *err)
         return 0;
     }
     char *place = xasprintf("%s/f%u", STAGING, a->file_number++);
-    plan_move(a, place, c->path);
+    plan_move(a, place, c->path, c->type == CHANGE_CHAR);
     return make(a, place, c, err);
 }
 
@@ -318,19 +319,31 @@ static int end_unit(void *arg, const char *root, struct error *err)
     struct applier *a = arg;
     if (finish_directories(a, err) < 0)
         return -1;
-    plan_move(a, xasprintf("%s/%u", STAGING, a->unit_number), root);
+    plan_move(a, xasprintf("%s/%u", STAGING, a->unit_number), root, false);
     a->unit = NULL;
     return 0;
 }
 
 /* ---- the commit ---- */
 
+static int carry_out_move(struct applier *a, const struct move *m)
+{
+    _cleanup_free_ char *parent = path_parent(m->to);
+    struct stat st;
+    if (m->whiteout && fstatat(a->root, parent, &st, 0) < 0)
+        return -1;
+    if (renameat(a->root, m->from, a->root, m->to) < 0)
+        return -1;
+    struct timespec times[2] = {st.st_atim, st.st_mtim};
+    return m->whiteout ? utimensat(a->root, parent, times, 0) : 0;
+}
+
 static int carry_out_moves(struct applier *a, struct error *err)
 {
     if (syncfs(a->root) < 0)
         return error_set_errno(err, ERROR_IO, errno, "cannot write to disk");
     for (size_t i = 0; i < a->move_count; i++)
-        if (renameat(a->root, a->moves[i].from, a->root, a->moves[i].to) < 0)
+        if (carry_out_move(a, &a->moves[i]) < 0)
             return fail("cannot move into place", a->moves[i].to, err);
     if (syncfs(a->root) < 0)
         return error_set_errno(err, ERROR_IO, errno, "cannot write to disk");

@@ -8,6 +8,7 @@
 
 #include <search.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum step_type {
     STEP_CHANGE,
@@ -173,6 +174,12 @@ int changeset_add_symlink(struct changeset *cs, const char *path, const char *ta
     return add_change(cs, &c, err);
 }
 
+int changeset_add_whiteout(struct changeset *cs, const char *path, struct error *err)
+{
+    struct change c = {.type = CHANGE_CHAR, .path = path, .fd = -1};
+    return add_change(cs, &c, err);
+}
+
 int changeset_add_catalog(struct changeset *cs, const char *dir, struct error *err)
 {
     _cleanup_free_ char *path = path_join(dir, ".cvmfscatalog");
@@ -189,6 +196,14 @@ int changeset_add_tree(struct changeset *cs, struct tree_change *tree, struct er
     s->tree = *tree;
     s->tree.root = s->path;
     return 0;
+}
+
+const struct tree_change *changeset_find_tree(const struct changeset *cs, const char *root)
+{
+    for (size_t i = 0; i < cs->count; i++)
+        if (cs->steps[i].type == STEP_TREE && strcmp(cs->steps[i].path, root) == 0)
+            return &cs->steps[i].tree;
+    return NULL;
 }
 
 bool changeset_is_empty(const struct changeset *cs)
@@ -242,7 +257,11 @@ static int visit_file(struct tree_visit *w, const struct tree_node *n, struct ch
 {
     const struct layer_source *source = &w->t->layers[n->source_layer];
     const struct layer_entry *e = node_source(w->t->stack, n);
-    c->target = link_target(w, n);
+    /* A link shares the attributes of its target: a file with others needs its own content. */
+    bool own_attributes = w->t->fix_perms && !(e->mode & S_IRUSR);
+    c->target = own_attributes ? NULL : link_target(w, n);
+    if (own_attributes)
+        c->mode |= S_IRUSR;
     if (c->target) {
         c->type = CHANGE_LINK;
         return 0;
@@ -287,12 +306,21 @@ static int describe_node(struct tree_visit *w, const struct tree_node *n, struct
                          .xattrs_len = e->xattrs_len};
     if (e->type == ENTRY_FILE)
         return visit_file(w, n, c, err);
+    if (e->type == ENTRY_DIRECTORY && w->t->fix_perms)
+        c->mode |= S_IRUSR | S_IXUSR;
     if (e->type == ENTRY_SYMLINK) {
         buf_truncate(&w->target, 0);
         buf_add(&w->target, entry_target(index, e), e->target_len);
         c->target = w->target.data;
     }
     return 0;
+}
+
+/* Devices that the image brings; deletions have no source. */
+static bool is_left_out(const struct tree_change *t, const struct tree_node *n)
+{
+    const struct layer_entry *e = t->drop_devices ? node_source(t->stack, n) : NULL;
+    return e && (e->type == ENTRY_CHAR || e->type == ENTRY_BLOCK);
 }
 
 static int visit_catalog(const struct tree_visit *w, const struct layer_entry *root,
@@ -316,6 +344,8 @@ static int visit_tree(const struct tree_change *t, const struct changeset_visito
     for (size_t i = 0; result == 0 && i < t->tree.count; i++) {
         const struct tree_node *n = &t->tree.nodes[i];
         struct change c;
+        if (is_left_out(t, n))
+            continue;
         result = describe_node(&w, n, &c, err);
         if (result == 0)
             result = v->change(v->arg, &c, err);

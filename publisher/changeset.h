@@ -69,6 +69,8 @@ struct tree_change {
     /* If not NULL, files are links to the same path below this tree, if its layer has no home.
      * Owned. */
     char *mirror;
+    bool drop_devices; /* leave out character and block devices that the image brings */
+    bool fix_perms;    /* the owner may read every file and enter every directory */
 };
 
 struct changeset;
@@ -89,12 +91,16 @@ MUST_CHECK int changeset_add_mapped_file(struct changeset *cs, const char *path,
                                          size_t len, struct error *err);
 MUST_CHECK int changeset_add_symlink(struct changeset *cs, const char *path, const char *target,
                                      struct error *err);
+/* A deletion for overlay file systems: a character device 0:0. */
+MUST_CHECK int changeset_add_whiteout(struct changeset *cs, const char *path, struct error *err);
 /* The marker that makes a directory a nested catalog of CernVM-FS. */
 MUST_CHECK int changeset_add_catalog(struct changeset *cs, const char *dir, struct error *err);
 /* A tree with a catalog at its root. *tree is taken over, on failure too. */
 MUST_CHECK int changeset_add_tree(struct changeset *cs, struct tree_change *tree,
                                   struct error *err);
 
+/* The tree with that root, or NULL. */
+const struct tree_change *changeset_find_tree(const struct changeset *cs, const char *root);
 bool changeset_is_empty(const struct changeset *cs);
 /* Whether a small change for this path has been added. */
 bool changeset_has(const struct changeset *cs, const char *path);

@@ -172,6 +172,23 @@ static int prepare(struct layer_task *t, struct error *err)
     return layer_prepare(t->fetch->o.spool, &t->descriptor->blob.digest, &options, err);
 }
 
+/* A layer that is published is linked to; but files that get other attributes in the flat image
+ * carry their content. */
+static bool needs_contents(const struct layer_task *t)
+{
+    struct layer layer;
+    _cleanup_error_ struct error ignored = ERROR_INIT;
+    if (!t->fetch->o.policy->fix_perms ||
+        layer_open(t->fetch->o.spool, &t->descriptor->blob.digest, &layer, &ignored) < 0)
+        return false;
+    bool needs = false;
+    for (size_t i = 0; !needs && i < layer.index.count; i++)
+        needs =
+            layer.index.entries[i].type == ENTRY_FILE && !(layer.index.entries[i].mode & S_IRUSR);
+    layer_release(&layer);
+    return needs;
+}
+
 static int run_task(struct layer_task *t, struct error *err)
 {
     const struct fetch_options *o = &t->fetch->o;
@@ -184,9 +201,9 @@ static int run_task(struct layer_task *t, struct error *err)
     bool present = type != 0;
     if (present) {
         int adopted = adopt_index(t, err);
-        if (adopted != 0)
+        if (adopted < 0 || (adopted > 0 && !needs_contents(t)))
             return adopted < 0 ? -1 : 0;
-        t->foreign = true;
+        t->foreign = adopted == 0;
     }
     if (is_in_spool(t, true))
         return 0;

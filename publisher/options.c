@@ -19,6 +19,8 @@ enum option_id {
     OPTION_PLATFORM,
     OPTION_PODMAN,
     OPTION_SKIP_PODMAN,
+    OPTION_DEVICES,
+    OPTION_FIX_PERMS,
     OPTION_SKIP_FLAT,
     OPTION_SKIP_LAYERS,
     OPTION_CONVERT_AGAIN,
@@ -55,6 +57,10 @@ static const struct option_spec {
      "no flat image (for Apptainer), and so no public name"},
     {"skip-layers", 'd', NULL, CONVERTS, OPTION_SKIP_LAYERS,
      "no layers, and so no stacked image store for Podman"},
+    {"devices", 0, "keep|drop", CONVERTS, OPTION_DEVICES,
+     "whether to publish character and block devices of images (keep, the default)"},
+    {"fix-perms", 0, NULL, CONVERTS, OPTION_FIX_PERMS,
+     "in flat images, let the owner read every file and enter every directory"},
     {"convert-again", 'g', NULL, CONVERTS, OPTION_CONVERT_AGAIN,
      "look at every image as if it had never been published, and add what is missing"},
     {"jobs", 'j', "N", CONVERTS, OPTION_JOBS, "layers to fetch and prepare at a time"},
@@ -186,6 +192,17 @@ static int parse_podman(const struct option_spec *spec, const char *value, enum 
     return 0;
 }
 
+static int parse_devices(const struct option_spec *spec, const char *value, bool *out_drop,
+                         struct error *err)
+{
+    static const char *const words[] = {"keep", "drop", NULL};
+    int word;
+    if (parse_word(spec, value, words, &word, err) < 0)
+        return -1;
+    *out_drop = word == 1;
+    return 0;
+}
+
 static int apply(struct options *o, const struct option_spec *spec, const char *value,
                  struct error *err)
 {
@@ -225,6 +242,11 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         return parse_podman(spec, value, &c->policy.podman, err);
     case OPTION_SKIP_PODMAN:
         c->policy.podman = PODMAN_NONE;
+        return 0;
+    case OPTION_DEVICES:
+        return parse_devices(spec, value, &c->policy.drop_devices, err);
+    case OPTION_FIX_PERMS:
+        c->policy.fix_perms = true;
         return 0;
     case OPTION_SKIP_FLAT:
         c->policy.skip_flat = true;
@@ -403,6 +425,7 @@ void options_release(struct options *o)
 /* ---- help ---- */
 
 #define HELP_COLUMN 30
+#define HELP_WIDTH  100
 
 static void add_option_help(struct buf *out, const struct option_spec *s)
 {
@@ -417,7 +440,23 @@ static void add_option_help(struct buf *out, const struct option_spec *s)
         buf_addc(out, '\n');
         start = out->len;
     }
-    buf_addf(out, "%*s%s\n", (int)(HELP_COLUMN - (out->len - start)), "", s->help);
+    buf_addf(out, "%*s", (int)(HELP_COLUMN - (out->len - start)), "");
+    size_t column = HELP_COLUMN;
+    for (const char *word = s->help; *word;) {
+        size_t len = strcspn(word, " ");
+        if (column + len > HELP_WIDTH) {
+            buf_addf(out, "\n%*s", HELP_COLUMN, "");
+            column = HELP_COLUMN;
+        }
+        buf_add(out, word, len);
+        column += len + 1;
+        word += len;
+        if (*word == ' ') {
+            word++;
+            buf_addc(out, ' ');
+        }
+    }
+    buf_addc(out, '\n');
 }
 
 char *options_help(enum command command)

@@ -93,13 +93,15 @@ static struct layer_source *sources_of(const struct planner *p, const struct ima
 }
 
 static int add_tree(struct planner *p, const struct image *image, const char *root,
-                    struct tree *tree, char *mirror, struct error *err)
+                    struct tree *tree, const char *mirror, bool fix_perms, struct error *err)
 {
     struct tree_change t = {.root = root,
                             .stack = &image->stack,
                             .tree = *tree,
                             .layers = sources_of(p, image),
-                            .mirror = mirror};
+                            .mirror = mirror ? xstrdup(mirror) : NULL,
+                            .drop_devices = p->policy->drop_devices,
+                            .fix_perms = fix_perms};
     return changeset_add_tree(p->cs, &t, err);
 }
 
@@ -167,6 +169,57 @@ static int add_layer_metadata(struct planner *p, const char *folder, const struc
                                      err);
 }
 
+/* Whether a layer's published tree, or the one planned for another image of the group, has a
+ * deletion. */
+static int has_whiteout(const struct planner *p, const struct tree_change *planned,
+                        const char *layerfs, const char *path, size_t len, bool *out,
+                        struct error *err)
+{
+    if (planned) {
+        *out = tree_find(planned->stack, &planned->tree, path, len) != NULL;
+        return 0;
+    }
+    _cleanup_free_ char *name = xstrndup(path, len);
+    _cleanup_free_ char *full = path_join(layerfs, name);
+    mode_t type;
+    if (repository_layer_type(p->repository, full, &type, err) < 0)
+        return -1;
+    *out = type != 0;
+    return 0;
+}
+
+/*
+ * A layer that is there was published for the base it had then; on another base it may have to
+ * hide more. More deletions do no harm to the first image, so they are added to the layer.
+ */
+static int plan_more_whiteouts(struct planner *p, const struct image *image, size_t level,
+                               const char *layerfs, struct error *err)
+{
+    const struct image_layer *l = &image->layers[image->stack_layers[level]];
+    const struct layer_index_header *h = l->layer.index.header;
+    if (l->not_linkable || h->whiteout_count + h->opaque_count == 0)
+        return 0; /* in the Go tool's form: `ducc repair` rewrites those */
+    const struct tree_change *planned = changeset_find_tree(p->cs, layerfs);
+    struct tree tree;
+    stack_layer_tree(&image->stack, level, &tree);
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < tree.count; i++) {
+        size_t len;
+        bool has;
+        if (tree.nodes[i].source_layer != NODE_IS_WHITEOUT)
+            continue;
+        const char *path = node_path(&image->stack, &tree.nodes[i], &len);
+        result = has_whiteout(p, planned, layerfs, path, len, &has, err);
+        _cleanup_free_ char *full = xasprintf("%s/%.*s", layerfs, (int)len, path);
+        if (result < 0 || has || changeset_has(p->cs, full))
+            continue;
+        p->summary->whiteouts_added++;
+        result = changeset_add_whiteout(p->cs, full, err);
+    }
+    tree_release(&tree);
+    return result;
+}
+
 static int plan_layer(struct planner *p, struct image *const *images, size_t count,
                       const struct image *image, size_t level, struct error *err)
 {
@@ -177,7 +230,7 @@ static int plan_layer(struct planner *p, struct image *const *images, size_t cou
     if (planner_is_new(p, folder, &fresh, err) < 0)
         return -1;
     if (!fresh)
-        return 0;
+        return plan_more_whiteouts(p, image, level, layerfs, err);
     if (planner_ensure_parents(p, folder, err) < 0)
         return -1;
     p->summary->layers_new++;
@@ -188,7 +241,7 @@ static int plan_layer(struct planner *p, struct image *const *images, size_t cou
     if (result == 0)
         result = add_layer_metadata(p, folder, image, l, images, count, err);
     if (result == 0)
-        result = add_tree(p, image, layerfs, &tree, NULL, err);
+        result = add_tree(p, image, layerfs, &tree, NULL, false, err);
     else
         tree_release(&tree);
     changeset_end_unit(p->cs);
@@ -243,7 +296,8 @@ static int plan_merged(struct planner *p, const struct image *image, const char 
     changeset_begin_unit(p->cs, root);
     struct tree tree;
     stack_merge(&image->stack, levels, &tree);
-    int result = add_tree(p, image, root, &tree, mirror ? xstrdup(mirror) : NULL, err);
+    bool flat = levels == image->stack.count;
+    int result = add_tree(p, image, root, &tree, mirror, flat && p->policy->fix_perms, err);
     changeset_end_unit(p->cs);
     return result;
 }

@@ -30,11 +30,14 @@ struct policy {
     enum chain_policy chains;
     enum podman_policy podman;
     bool skip_layers;
-    bool skip_flat; /* no flat image, and so no public name */
+    bool skip_flat;    /* no flat image, and so no public name */
+    bool drop_devices; /* publish no character and block devices */
+    bool fix_perms;    /* flat images: the owner may read every file and enter every directory */
 };
 
 struct plan_summary {
     size_t layers_new, layers_present;
+    size_t whiteouts_added; /* to layers that are there, for another base */
     size_t chains_new, flat_new, names_new, podman_new;
     struct changeset_counts counts;
 };

@@ -26,6 +26,7 @@ int repository_open(const char *name, struct repository **out, struct error *err
     struct repository *r = xcalloc(1, sizeof *r);
     r->name = xstrdup(name);
     r->root = directory ? xstrdup(name) : path_join(cvmfs_mount(), name);
+    r->view = directory ? xstrdup(name) : xasprintf("%s/%s/rdonly", cvmfs_spool_root(), name);
     r->backend = directory ? &directory_backend : &cvmfs_backend;
     *out = r;
     return 0;
@@ -39,6 +40,7 @@ void repository_free(struct repository *r)
         r->backend->free(r);
     free(r->name);
     free(r->root);
+    free(r->view);
     free(r);
 }
 
@@ -65,9 +67,9 @@ char *repository_path(const struct repository *r, const char *path)
     return path_join(r->root, path);
 }
 
-int repository_type(const struct repository *r, const char *path, mode_t *out, struct error *err)
+static int type_below(const char *root, const char *path, mode_t *out, struct error *err)
 {
-    _cleanup_free_ char *full = repository_path(r, path);
+    _cleanup_free_ char *full = path_join(root, path);
     struct stat st;
     if (lstat(full, &st) == 0)
         *out = st.st_mode & S_IFMT;
@@ -76,6 +78,17 @@ int repository_type(const struct repository *r, const char *path, mode_t *out, s
     else
         return error_set_errno(err, ERROR_IO, errno, "%s: cannot look at it", full);
     return 0;
+}
+
+int repository_type(const struct repository *r, const char *path, mode_t *out, struct error *err)
+{
+    return type_below(r->root, path, out, err);
+}
+
+int repository_layer_type(const struct repository *r, const char *path, mode_t *out,
+                          struct error *err)
+{
+    return type_below(r->view, path, out, err);
 }
 
 int repository_read(const struct repository *r, const char *path, size_t max, struct buf *out,

@@ -31,6 +31,7 @@ struct commit_report {
 struct repository {
     char *name; /* as the user gave it; "/srv/images" or "unpacked.cern.ch" */
     char *root; /* where it is read */
+    char *view; /* where devices 0:0 can be seen, too: CernVM-FS's own mount hides them */
     /* The back end. `begin` looks whether it can be written, and repairs what an earlier run of
      * ours left behind. */
     const struct repository_backend *backend;
@@ -44,6 +45,8 @@ struct repository_backend {
                   struct commit_report *out, struct error *err);
     void (*free)(struct repository *repository);
 };
+/* "/var/spool/cvmfs", or what tests set. */
+const char *cvmfs_spool_root(void);
 extern const struct repository_backend directory_backend;
 extern const struct repository_backend cvmfs_backend;
 
@@ -64,6 +67,9 @@ MUST_CHECK int repository_commit(struct repository *repository, const struct cha
  * followed. -1 on error. */
 MUST_CHECK int repository_type(const struct repository *repository, const char *path, mode_t *out,
                                struct error *err);
+/* The same where devices 0:0 are seen. */
+MUST_CHECK int repository_layer_type(const struct repository *repository, const char *path,
+                                     mode_t *out, struct error *err);
 /* A file's bytes, appended. ERROR_NOT_FOUND, ERROR_LIMIT. */
 MUST_CHECK int repository_read(const struct repository *repository, const char *path, size_t max,
                                struct buf *out, struct error *err);
