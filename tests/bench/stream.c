@@ -201,7 +201,6 @@ static int open_index(const char *path, bool check_all, struct error *err)
     struct stopwatch taken = stopwatch_since(&start);
     json_t *m = measurement(check_all ? "index-check" : "index-open", &taken);
     add_count(m, "entries", index.count);
-    add_count(m, "bytes", index.map_size);
     print_measurement(m);
     layer_index_release(&index);
     return 0;
