@@ -116,9 +116,10 @@ def overlay(layers, fuse=False):
         for number, layer in enumerate(layers):     # short relative names: mount options have a length limit
             os.symlink(os.path.realpath(layer), os.path.join(directory, str(number)))
             links.append(str(number))
-        if len(links) == 1:                         # overlayfs wants two without an upper directory
-            os.mkdir(os.path.join(directory, "empty"))
-            links.insert(0, "empty")
+        # overlayfs wants two without an upper directory; and over layers that all lie on a CernVM-FS client it takes
+        # every name for too long, since that says that names have 0 bytes at most. Podman has an upper directory.
+        os.mkdir(os.path.join(directory, "empty"))
+        links.insert(0, "empty")
         options = "lowerdir=" + ":".join(reversed(links))
         if fuse:
             run(need("fuse-overlayfs"), "-o", options, merged, cwd=directory)
