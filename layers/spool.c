@@ -75,16 +75,23 @@ char *spool_layer_path(const struct spool *spool, const struct digest *blob)
     return item_path(spool, "layers", blob);
 }
 
-int spool_charge(struct spool *spool, uint64_t bytes, struct error *err)
+int spool_charge_written(struct spool *spool, uint64_t bytes, struct error *err)
 {
     uint64_t used = atomic_fetch_add(&spool->used_bytes, bytes) + bytes;
     if (spool->limit_bytes == 0 || used <= spool->limit_bytes)
         return 0;
-    atomic_fetch_sub(&spool->used_bytes, bytes);
     return error_set(err, ERROR_LIMIT,
-                     "the spool %s is full: %llu more bytes would pass its limit of %llu (give it "
-                     "more room with --spool-limit, or another place with --spool)",
+                     "the spool %s is full: %llu more bytes pass its limit of %llu (give it more "
+                     "room with --spool-limit, or another place with --spool)",
                      spool->dir, (unsigned long long)bytes, (unsigned long long)spool->limit_bytes);
+}
+
+int spool_charge(struct spool *spool, uint64_t bytes, struct error *err)
+{
+    int result = spool_charge_written(spool, bytes, err);
+    if (result < 0)
+        spool_credit(spool, bytes);
+    return result;
 }
 
 void spool_credit(struct spool *spool, uint64_t bytes)

@@ -42,6 +42,8 @@ char *spool_layer_path(const struct spool *spool, const struct digest *blob);
 /* Count bytes about to be written, or no longer there. */
 MUST_CHECK int spool_charge(struct spool *spool, uint64_t bytes, struct error *err);
 void spool_credit(struct spool *spool, uint64_t bytes);
+/* Count bytes that have been written already: they count even if this fails. */
+MUST_CHECK int spool_charge_written(struct spool *spool, uint64_t bytes, struct error *err);
 
 /* Remove a blob or a layer, and give its bytes back to the budget. */
 void spool_drop_blob(struct spool *spool, const struct digest *blob);

@@ -77,13 +77,14 @@ static int blob_progress(void *arg, uint64_t bytes, struct error *err)
 {
     struct layer_task *t = arg;
     uint64_t before = t->charged;
-    if (bytes > before && spool_charge(t->fetch->o.spool, bytes - before, err) < 0)
-        return -1;
-    if (bytes < before)
+    int result = 0;
+    if (bytes > before)
+        result = spool_charge_written(t->fetch->o.spool, bytes - before, err);
+    else
         spool_credit(t->fetch->o.spool, before - bytes);
     t->charged = bytes;
     count_progress(t, offsetof(struct tracked_image, bytes_fetched), before, bytes);
-    return 0;
+    return result;
 }
 
 struct prepare_progress {

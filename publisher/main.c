@@ -73,11 +73,24 @@ static void take_problems(struct wishes *w, const struct recipe *recipe)
     }
 }
 
+static int take_policy(const struct recipe *recipe, struct policy *policy, struct error *err)
+{
+    const struct {
+        const char *name, *value;
+    } settings[] = {{"chains", recipe->chains},       {"podman", recipe->podman},
+                    {"xattrs", recipe->xattrs},       {"devices", recipe->devices},
+                    {"fix-perms", recipe->fix_perms}, {"chunk-above", recipe->chunk_above}};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (settings[i].value && policy_set(policy, settings[i].name, settings[i].value, err) < 0)
+            return error_wrap(err, "%s: key %s", recipe->path, settings[i].name);
+    return 0;
+}
+
 static int read_recipe(struct wishes *w, const char *path, const char *repository,
-                       struct error *err)
+                       struct policy *policy, struct error *err)
 {
     _cleanup_recipe_ struct recipe recipe = RECIPE_INIT;
-    if (recipe_read(path, &recipe, err) < 0)
+    if (recipe_read(path, &recipe, err) < 0 || take_policy(&recipe, policy, err) < 0)
         return -1;
     w->repository = xstrdup(repository ? repository : recipe.repository);
     take_problems(w, &recipe);
@@ -111,11 +124,11 @@ static bool is_recipe(const struct options *o)
     return !o->repository || access(o->arguments[0], F_OK) == 0;
 }
 
-static int read_wishes(const struct options *o, struct wishes *w, struct error *err)
+static int read_wishes(struct options *o, struct wishes *w, struct error *err)
 {
     int result;
     if (is_recipe(o))
-        result = read_recipe(w, o->arguments[0], o->repository, err);
+        result = read_recipe(w, o->arguments[0], o->repository, &o->convert.policy, err);
     else if (o->command == COMMAND_CONVERT_SINGLE)
         result = read_images(w, o->arguments, 1, o->arguments[1], err);
     else if (o->repository)
@@ -124,7 +137,9 @@ static int read_wishes(const struct options *o, struct wishes *w, struct error *
         return error_set(err, ERROR_PARSE,
                          "convert wants one recipe, or --repo REPO with images; see ducc convert "
                          "--help");
-    return result < 0 ? -1 : repository_check(w->repository, err);
+    if (result < 0 || policy_finish(&o->convert.policy, err) < 0)
+        return -1;
+    return repository_check(w->repository, err);
 }
 
 static int run_convert(struct options *o)

@@ -15,12 +15,9 @@ enum option_id {
     OPTION_SPOOL,
     OPTION_SPOOL_LIMIT,
     OPTION_JOBS,
-    OPTION_CHAINS,
     OPTION_PLATFORM,
-    OPTION_PODMAN,
+    OPTION_POLICY, /* publisher/policy.h knows it by its name */
     OPTION_SKIP_PODMAN,
-    OPTION_DEVICES,
-    OPTION_FIX_PERMS,
     OPTION_SKIP_FLAT,
     OPTION_SKIP_LAYERS,
     OPTION_CONVERT_AGAIN,
@@ -44,11 +41,11 @@ static const struct option_spec {
      "publish here; a recipe names its own repository"},
     {"dry-run", 0, NULL, CONVERTS, OPTION_DRY_RUN,
      "fetch and prepare, print what would be published, publish nothing"},
-    {"chains", 0, "top|all|none", CONVERTS, OPTION_CHAINS,
+    {"chains", 0, "top|all|none", CONVERTS, OPTION_POLICY,
      "which chains to publish: of the whole image (top, the default), one after each layer, none"},
     {"platform", 0, "OS/ARCH[/VARIANT]", CONVERTS, OPTION_PLATFORM,
      "which image to take of an index (default: linux/amd64)"},
-    {"podman", 0, "layers|merged|none", CONVERTS, OPTION_PODMAN,
+    {"podman", 0, "layers|merged|none", CONVERTS, OPTION_POLICY,
      "the image store for Podman: the image's layers (the default), one merged layer (short "
      "lookups, "
      "nothing to stack), or none"},
@@ -57,10 +54,16 @@ static const struct option_spec {
      "no flat image (for Apptainer), and so no public name"},
     {"skip-layers", 'd', NULL, CONVERTS, OPTION_SKIP_LAYERS,
      "no layers, and so no stacked image store for Podman"},
-    {"devices", 0, "keep|drop", CONVERTS, OPTION_DEVICES,
+    {"devices", 0, "keep|drop", CONVERTS, OPTION_POLICY,
      "whether to publish character and block devices of images (keep, the default)"},
-    {"fix-perms", 0, NULL, CONVERTS, OPTION_FIX_PERMS,
+    {"fix-perms", 0, NULL, CONVERTS, OPTION_POLICY,
      "in flat images, let the owner read every file and enter every directory"},
+    {"xattrs", 0, "keep|drop", CONVERTS, OPTION_POLICY,
+     "publish extended attributes (file capabilities) on CernVM-FS, by a second revision; a "
+     "directory "
+     "repository keeps them anyway"},
+    {"chunk-above", 0, "SIZE", CONVERTS, OPTION_POLICY,
+     "have CernVM-FS keep larger files in chunks, by a second revision"},
     {"convert-again", 'g', NULL, CONVERTS, OPTION_CONVERT_AGAIN,
      "look at every image as if it had never been published, and add what is missing"},
     {"jobs", 'j', "N", CONVERTS, OPTION_JOBS, "layers to fetch and prepare at a time"},
@@ -124,25 +127,6 @@ static int wrong_value(const struct option_spec *spec, const char *value, const 
     return error_set(err, ERROR_PARSE, "option --%s: %s is not %s", spec->name, q, expected);
 }
 
-/* "500", "20G". */
-static int parse_size(const struct option_spec *spec, const char *value, uint64_t *out,
-                      struct error *err)
-{
-    static const char suffixes[] = "KMGT";
-    char *end;
-    unsigned long long n = strtoull(value, &end, 10);
-    uint64_t factor = 1;
-    const char *suffix = *end ? strchr(suffixes, *end) : NULL;
-    for (const char *s = suffixes; suffix && s <= suffix; s++)
-        factor *= 1000;
-    bool good = value[0] >= '0' && value[0] <= '9' && (!*end || (suffix && !end[1])) && n > 0 &&
-                n < UINT64_MAX / factor;
-    if (!good)
-        return wrong_value(spec, value, "a size such as 500000000 or 20G", err);
-    *out = n * factor;
-    return 0;
-}
-
 static int parse_jobs(const struct option_spec *spec, const char *value, size_t *out,
                       struct error *err)
 {
@@ -151,55 +135,6 @@ static int parse_jobs(const struct option_spec *spec, const char *value, size_t 
     if (value[0] < '0' || value[0] > '9' || *end || n < 1 || n > 256)
         return wrong_value(spec, value, "a number from 1 to 256", err);
     *out = n;
-    return 0;
-}
-
-/* The number of a word in a list. */
-static int parse_word(const struct option_spec *spec, const char *value, const char *const *words,
-                      int *out, struct error *err)
-{
-    for (int i = 0; words[i]; i++) {
-        if (strcmp(words[i], value) == 0) {
-            *out = i;
-            return 0;
-        }
-    }
-    _cleanup_free_ char *expected = xasprintf("one of %s", spec->value);
-    return wrong_value(spec, value, expected, err);
-}
-
-static int parse_chains(const struct option_spec *spec, const char *value, enum chain_policy *out,
-                        struct error *err)
-{
-    static const char *const words[] = {
-        [CHAINS_TOP] = "top", [CHAINS_ALL] = "all", [CHAINS_NONE] = "none", NULL};
-    int word;
-    if (parse_word(spec, value, words, &word, err) < 0)
-        return -1;
-    *out = (enum chain_policy)word;
-    return 0;
-}
-
-static int parse_podman(const struct option_spec *spec, const char *value, enum podman_policy *out,
-                        struct error *err)
-{
-    static const char *const words[] = {
-        [PODMAN_LAYERS] = "layers", [PODMAN_MERGED] = "merged", [PODMAN_NONE] = "none", NULL};
-    int word;
-    if (parse_word(spec, value, words, &word, err) < 0)
-        return -1;
-    *out = (enum podman_policy)word;
-    return 0;
-}
-
-static int parse_devices(const struct option_spec *spec, const char *value, bool *out_drop,
-                         struct error *err)
-{
-    static const char *const words[] = {"keep", "drop", NULL};
-    int word;
-    if (parse_word(spec, value, words, &word, err) < 0)
-        return -1;
-    *out_drop = word == 1;
     return 0;
 }
 
@@ -230,24 +165,20 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         c->spool_base = value;
         return 0;
     case OPTION_SPOOL_LIMIT:
-        return parse_size(spec, value, &c->spool_limit, err);
+        return size_parse(value, &c->spool_limit, err) < 0
+                   ? error_wrap(err, "option --%s", spec->name)
+                   : 0;
     case OPTION_JOBS:
         return parse_jobs(spec, value, &c->jobs, err);
-    case OPTION_CHAINS:
-        return parse_chains(spec, value, &c->policy.chains, err);
     case OPTION_PLATFORM:
         o->platform = value;
         return 0;
-    case OPTION_PODMAN:
-        return parse_podman(spec, value, &c->policy.podman, err);
+    case OPTION_POLICY:
+        return policy_set(&c->policy, spec->name, value ? value : "yes", err) < 0
+                   ? error_wrap(err, "option --%s", spec->name)
+                   : 0;
     case OPTION_SKIP_PODMAN:
-        c->policy.podman = PODMAN_NONE;
-        return 0;
-    case OPTION_DEVICES:
-        return parse_devices(spec, value, &c->policy.drop_devices, err);
-    case OPTION_FIX_PERMS:
-        c->policy.fix_perms = true;
-        return 0;
+        return policy_set(&c->policy, "podman", "none", err);
     case OPTION_SKIP_FLAT:
         c->policy.skip_flat = true;
         return 0;
@@ -374,12 +305,6 @@ static int interpret(struct parser *p, struct options *o, struct error *err)
     o->command = command->command;
     if (apply_all(p, command, o, err) < 0)
         return -1;
-    struct policy *policy = &o->convert.policy;
-    if (policy->skip_layers && policy->podman == PODMAN_LAYERS)
-        policy->podman = PODMAN_NONE; /* as the Go tool has it: there is nothing to stack */
-    if (policy->chains == CHAINS_NONE && policy->podman == PODMAN_MERGED)
-        return error_set(err, ERROR_PARSE,
-                         "--podman merged needs the image's chain, which --chains none leaves out");
     o->argument_count = p->word_count ? p->word_count - 1 : 0;
     o->arguments = xcalloc(o->argument_count + 1, sizeof *o->arguments);
     for (size_t i = 0; i < o->argument_count; i++)

@@ -12,28 +12,8 @@
 #include "podmanstore/podman_store.h"
 #include "publisher/changeset.h"
 #include "publisher/image.h"
+#include "publisher/policy.h"
 #include "publisher/repository.h"
-
-enum chain_policy {
-    CHAINS_TOP, /* the whole image's chain */
-    CHAINS_ALL, /* one after each layer */
-    CHAINS_NONE,
-};
-
-enum podman_policy {
-    PODMAN_LAYERS, /* the image's layers, stacked by Podman */
-    PODMAN_MERGED, /* one layer, which is the chain of the whole image */
-    PODMAN_NONE,
-};
-
-struct policy {
-    enum chain_policy chains;
-    enum podman_policy podman;
-    bool skip_layers;
-    bool skip_flat;    /* no flat image, and so no public name */
-    bool drop_devices; /* publish no character and block devices */
-    bool fix_perms;    /* flat images: the owner may read every file and enter every directory */
-};
 
 struct plan_summary {
     size_t layers_new, layers_present;

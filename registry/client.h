@@ -67,7 +67,8 @@ MUST_CHECK int registry_get_blob(struct registry_client *client, const struct re
 struct blob_download {
     const struct reference *ref;
     const struct descriptor *blob;
-    int fd; /* a regular file; what it holds already is taken as the blob's beginning */
+    const char *place; /* what messages call the file's place, or NULL */
+    int fd;            /* a regular file; what it holds already is taken as the blob's beginning */
     /* Called as bytes arrive with how many of the blob are there; NULL for none. From the I/O
      * thread: must not block. -1 with *err set stops the download. */
     int (*progress)(void *arg, uint64_t bytes, struct error *err);

@@ -75,10 +75,13 @@ static int begin(void *arg, const struct http_response *response, struct error *
     return error_set(err, ERROR_NET, "unexpected status %ld", response->status);
 }
 
-static int write_failed(int errnum, struct error *err)
+static int write_failed(const struct download *d, int errnum, struct error *err)
 {
     if (errnum == ENOSPC || errnum == EDQUOT)
-        return error_set(err, ERROR_LIMIT, "the spool is full");
+        return error_set(err, ERROR_LIMIT,
+                         "%s is full: no space left on its file system (make room there, or give "
+                         "another place with --spool)",
+                         d->what->place ? d->what->place : "the spool");
     return error_set_errno(err, ERROR_IO, errnum, "cannot write the download");
 }
 
@@ -90,7 +93,7 @@ static int body(void *arg, const void *bytes, size_t len, struct error *err)
         return error_set(err, ERROR_CORRUPT, "longer than the %llu bytes of its descriptor",
                          (unsigned long long)what->blob->size);
     if (file_pwrite_all(what->fd, bytes, len, (off_t)d->have) < 0)
-        return write_failed(errno, err);
+        return write_failed(d, errno, err);
     hasher_update(d->hasher, bytes, len);
     d->have += len;
     atomic_fetch_add(&d->client->blob_bytes, len);

@@ -23,6 +23,13 @@ static const struct key {
     {"cvmfs_repo", NODE_TEXT, true, offsetof(struct recipe, repository),
      "write the repository's name, as in \"cvmfs_repo: unpacked.cern.ch\""},
     {"output_format", NODE_TEXT, false, offsetof(struct recipe, output_format), "write one text"},
+    {"chains", NODE_TEXT, false, offsetof(struct recipe, chains), "write top, all or none"},
+    {"podman", NODE_TEXT, false, offsetof(struct recipe, podman), "write layers, merged or none"},
+    {"xattrs", NODE_TEXT, false, offsetof(struct recipe, xattrs), "write keep or drop"},
+    {"devices", NODE_TEXT, false, offsetof(struct recipe, devices), "write keep or drop"},
+    {"fix_perms", NODE_TEXT, false, offsetof(struct recipe, fix_perms), "write yes or no"},
+    {"chunk_above", NODE_TEXT, false, offsetof(struct recipe, chunk_above),
+     "write a size, as in \"chunk_above: 50M\""},
     {"input", NODE_LIST, true, 0, "write a list of images, one \"- IMAGE\" a line"},
 };
 #define KEY_COUNT (sizeof keys / sizeof keys[0])
@@ -324,6 +331,12 @@ void recipe_release(struct recipe *recipe)
     free(recipe->user);
     free(recipe->repository);
     free(recipe->output_format);
+    free(recipe->chains);
+    free(recipe->podman);
+    free(recipe->xattrs);
+    free(recipe->devices);
+    free(recipe->fix_perms);
+    free(recipe->chunk_above);
     *recipe = (struct recipe)RECIPE_INIT;
 }
 

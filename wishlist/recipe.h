@@ -46,6 +46,9 @@ struct recipe {
     char *user;          /* NULL if not given; for the output registry of the Go tool */
     char *repository;    /* a CernVM-FS repository name, or a directory: wishlist/repository.h */
     char *output_format; /* NULL if not given; read for compatibility, not used */
+    /* How to publish, as written: the words of the options of that name (docs/recipe.md). NULL if
+     * not given. */
+    char *chains, *podman, *xattrs, *devices, *fix_perms, *chunk_above;
     struct wish *wishes; /* in the order of the file, each public name once */
     size_t wish_count, wish_capacity;
     struct recipe_problem *problems; /* in the order of the file */
