@@ -58,7 +58,10 @@ static int flush_data(struct prepare *p, struct error *err)
     if (file_write_all(p->data_fd, p->buffer, p->buffered) < 0) {
         int saved = errno;
         spool_credit(p->spool, p->buffered);
-        return error_set_errno(err, ERROR_IO, saved, "cannot write to the spool %s", p->spool->dir);
+        error_set_errno(err, ERROR_IO, saved, "cannot write to the spool %s", p->spool->dir);
+        return err->kind == ERROR_LIMIT
+                   ? error_wrap(err, "make room there, or give another place with --spool")
+                   : -1;
     }
     p->written += p->buffered;
     p->buffered = 0;

@@ -96,7 +96,11 @@ int spool_charge(struct spool *spool, uint64_t bytes, struct error *err)
 
 void spool_credit(struct spool *spool, uint64_t bytes)
 {
-    atomic_fetch_sub(&spool->used_bytes, bytes);
+    /* Files may hold a little that was never counted: a write that failed in its middle. */
+    uint64_t used = atomic_load(&spool->used_bytes);
+    while (
+        !atomic_compare_exchange_weak(&spool->used_bytes, &used, used > bytes ? used - bytes : 0))
+        continue;
 }
 
 static void drop(struct spool *spool, const char *path, uint64_t bytes)

@@ -9,16 +9,17 @@
 #include <string.h>
 
 #define BUFFER_SIZE ((size_t)1 << 20)
-/* Bytes held back by each write, so that it ends in the middle of a block. A pipe takes a long
- * write by pages, each of whole blocks: any part of it that gets through ends there, too. */
-#define HELD_BACK (TAR_BLOCK_SIZE / 2)
+/* Where in a block each write ends but the last, which is too short for a pipe to take in parts. A
+ * long write is taken by pages, each of whole blocks: any part of it that gets through ends in the
+ * middle of a block, too. */
+#define HALF_BLOCK (TAR_BLOCK_SIZE / 2)
 
 struct tar_writer {
     int fd;
     char *buffer;
     size_t used;
     uint64_t count;
-    bool started; /* the first write has shifted the others off the block boundary */
+    uint64_t written; /* bytes that have left the buffer */
     bool broken;
 };
 
@@ -50,22 +51,25 @@ uint64_t tar_writer_count(const struct tar_writer *w)
 
 static int write_out(struct tar_writer *w, size_t start, size_t len, struct error *err)
 {
-    if (file_write_all(w->fd, w->buffer + start, len) == 0)
+    if (file_write_all(w->fd, w->buffer + start, len) == 0) {
+        w->written += len;
         return 0;
+    }
     w->broken = errno == EPIPE;
     return error_set_errno(err, ERROR_IO, errno, "cannot write the tar stream");
 }
 
-/* The full buffer but for the last half block. */
+/* The buffer, which holds a block or more, but for what would not end in the middle of a block. */
 static int flush(struct tar_writer *w, struct error *err)
 {
-    size_t start = w->started ? 0 : HELD_BACK;
-    if (cancel_check(err) < 0 || (!w->started && write_out(w, 0, HELD_BACK, err) < 0) ||
-        write_out(w, start, w->used - HELD_BACK - start, err) < 0)
+    size_t keep = (size_t)((w->written + w->used + HALF_BLOCK) % TAR_BLOCK_SIZE);
+    /* The first write is half a block, and shifts the others off the boundary. */
+    size_t start = w->written ? 0 : HALF_BLOCK;
+    if (cancel_check(err) < 0 || (start > 0 && write_out(w, 0, start, err) < 0) ||
+        write_out(w, start, w->used - keep - start, err) < 0)
         return -1;
-    w->started = true;
-    memmove(w->buffer, w->buffer + w->used - HELD_BACK, HELD_BACK);
-    w->used = HELD_BACK;
+    memmove(w->buffer, w->buffer + w->used - keep, keep);
+    w->used = keep;
     return 0;
 }
 
@@ -193,7 +197,7 @@ int tar_writer_finish(struct tar_writer *w, struct error *err)
     static const char zeros[2 * TAR_BLOCK_SIZE];
     if (add(w, zeros, sizeof zeros, err) < 0)
         return -1;
-    if (cancel_check(err) < 0 || write_out(w, 0, w->used, err) < 0)
+    if (flush(w, err) < 0 || write_out(w, 0, w->used, err) < 0)
         return -1;
     w->used = 0;
     return 0;
@@ -203,7 +207,8 @@ void tar_writer_spoil(struct tar_writer *w)
 {
     /* Whatever comes before it, half a block is no end of an archive. */
     struct error ignored = ERROR_INIT;
-    if (!w->started && write_out(w, 0, w->used < HELD_BACK ? w->used : HELD_BACK, &ignored) < 0)
+    size_t len = w->used < HALF_BLOCK ? w->used : HALF_BLOCK;
+    if (w->written == 0 && write_out(w, 0, len, &ignored) < 0)
         error_release(&ignored);
     w->used = 0;
 }

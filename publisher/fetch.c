@@ -109,8 +109,12 @@ static int download(struct layer_task *t, const struct reference *ref, struct er
         return error_set_errno(err, ERROR_IO, errno, "%s: cannot open", path);
     off_t size = lseek(fd, 0, SEEK_END);
     t->charged = size > 0 ? (uint64_t)size : 0; /* counted when the spool was opened */
-    struct blob_download d = {
-        .ref = ref, .blob = &t->descriptor->blob, .fd = fd, .progress = blob_progress, .arg = t};
+    struct blob_download d = {.ref = ref,
+                              .blob = &t->descriptor->blob,
+                              .place = spool->dir,
+                              .fd = fd,
+                              .progress = blob_progress,
+                              .arg = t};
     return registry_download_blob(t->fetch->o.client, &d, err);
 }
 
