@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..
 from harness import Podman, Registry, StandInRepository     # noqa: E402
 
 BARE = "bare cvmfs_server ingest of the ready stream"
+PIPED = "the same through a pipe"
 
 
 class CvmfsRepository:
@@ -66,6 +67,8 @@ class Rounds:
         if self.cvmfs:
             with CvmfsRepository() as repository:
                 self._child(BARE, "cvmfs_server", "ingest", "-k", "-b", "/", "-t", ready, repository.name)
+            with CvmfsRepository() as repository:
+                self._child(PIPED, "sh", "-c", f"cat {ready} | cvmfs_server ingest -k -b / -t - {repository.name}")
             with CvmfsRepository() as repository:
                 self._convert("CernVM-FS", registry, repository.name, dict(os.environ))
         with self._directory() as top:

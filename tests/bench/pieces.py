@@ -66,7 +66,8 @@ def measure(bench, layout, spool, rounds):
 
 def add_pipe(bench, layout, spool, add):
     """The stream into a pipe of the size that the CernVM-FS back end asks for; the reader throws it away."""
-    with subprocess.Popen(["dd", "of=/dev/null", "bs=1M", "status=none"], stdin=subprocess.PIPE, pipesize=1 << 20) as reader:
+    sink = ["dd", "of=/dev/null", "bs=1M", "status=none"]
+    with subprocess.Popen(sink, stdin=subprocess.PIPE, pipesize=1 << 20) as reader:
         done = subprocess.run([bench.program, "stream", layout, spool, f"/proc/self/fd/{reader.stdin.fileno()}"],
                               pass_fds=[reader.stdin.fileno()], stdout=subprocess.PIPE, check=True, text=True)
         reader.stdin.close()
@@ -106,22 +107,36 @@ def decoders(program, layout):
     return f"```\n{done.stdout}```\n"
 
 
-READ = re.compile(r"^\d+ +(?:<\.\.\. )?(?:read|pread64|readv|preadv|copy_file_range|sendfile|splice)\(\d+<([^>]*)>.*\) = (\d+)")
+CALLS = "read,pread64,readv,preadv,copy_file_range,sendfile,splice"
+# "PID read(3</path>, ""..., 4096) = 4096"; in two lines where another thread's call came between.
+WHOLE = re.compile(r"^(\d+) +\w+\(\d+<([^>]*)>.* = (\d+)$")
+BEGUN = re.compile(r"^(\d+) +\w+\(\d+<([^>]*)>.*<unfinished \.\.\.>$")
+ENDED = re.compile(r"^(\d+) +<\.\.\. \w+ resumed>.* = (\d+)$")
+KINDS = {"blobs": re.compile(r"/blobs/[0-9a-f]{64}$"), "data": re.compile(r"/layers/[0-9a-f]{64}(\.tmp)?/data$")}
+
+
+def reads(lines):
+    """(path, bytes) of each call in a log of strace."""
+    begun = {}
+    for line in lines:
+        if match := WHOLE.match(line):
+            yield match.group(2), int(match.group(3))
+        elif match := BEGUN.match(line):
+            begun[match.group(1)] = match.group(2)
+        elif (match := ENDED.match(line)) and match.group(1) in begun:
+            yield begun.pop(match.group(1)), int(match.group(2))
 
 
 def bytes_read(command, cwd, environment):
     """{'blobs': bytes, 'data': bytes} that a command read from fetched blobs and from prepared layers' data."""
     log = os.path.join(cwd, "strace.log")
-    subprocess.run(["strace", "-f", "-y", "-e", "signal=none", "--seccomp-bpf", "-e",
-                    "trace=read,pread64,readv,preadv,copy_file_range,sendfile,splice", "-o", log, *command],
-                   check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    found = {"blobs": 0, "data": 0}
+    subprocess.run(["strace", "-f", "-y", "-s", "0", "-e", "signal=none", "--seccomp-bpf", "-e", f"trace={CALLS}",
+                    "-o", log, *command], check=True, env=environment, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    found = dict.fromkeys(KINDS, 0)
     with open(log, encoding="utf-8", errors="replace") as source:
-        for line in source:
-            match = READ.match(line)
-            if match and "/blobs/" in match.group(1):
-                found["blobs"] += int(match.group(2))
-            elif match and match.group(1).endswith("/data"):
-                found["data"] += int(match.group(2))
+        for path, count in reads(source.read().splitlines()):
+            for kind, pattern in KINDS.items():
+                found[kind] += count if pattern.search(path) else 0
     os.unlink(log)
     return found
