@@ -37,13 +37,45 @@ static bool in_names(const struct layer_index *x, uint32_t start, uint32_t len)
     return start <= x->header->names_size && len <= x->header->names_size - start;
 }
 
+/* NAME NUL LENGTH VALUE, one behind another. */
+static bool xattrs_are_sound(const char *p, size_t len)
+{
+    while (len > 0) {
+        uint32_t value;
+        size_t name = strnlen(p, len);
+        if (name == 0 || len - name < 1 + sizeof value)
+            return false;
+        memcpy(&value, p + name + 1, sizeof value);
+        p += name + 1 + sizeof value;
+        len -= name + 1 + sizeof value;
+        if (value > len)
+            return false;
+        p += value;
+        len -= value;
+    }
+    return true;
+}
+
+static bool names_are_inside(const struct layer_index *x, const struct layer_entry *e)
+{
+    return in_names(x, e->path, e->path_len) && in_names(x, e->target, e->target_len) &&
+           in_names(x, e->xattrs, e->xattrs_len);
+}
+
+/* A text that a system call takes: nothing that ends it early. */
+static bool target_is_sound(const struct layer_index *x, const struct layer_entry *e)
+{
+    bool wanted = e->type == ENTRY_SYMLINK || e->type == ENTRY_LOWER_LINK;
+    return (e->target_len > 0) == wanted && !memchr(entry_target(x, e), '\0', e->target_len);
+}
+
+/* Given that the names of all entries are inside. */
 static bool entry_is_sound(const struct layer_index *x, size_t i)
 {
     const struct layer_entry *e = &x->entries[i];
-    if (e->type < ENTRY_DIRECTORY || e->type > ENTRY_LOWER_LINK ||
-        !in_names(x, e->path, e->path_len) || !in_names(x, e->target, e->target_len) ||
-        !in_names(x, e->xattrs, e->xattrs_len) || e->primary > i ||
-        (e->flags && e->type != ENTRY_DIRECTORY))
+    if (e->type < ENTRY_DIRECTORY || e->type > ENTRY_LOWER_LINK || e->primary > i ||
+        !xattrs_are_sound(x->names + e->xattrs, e->xattrs_len) || !target_is_sound(x, e) ||
+        e->mode > 07777 || e->mtime_nsec > 999999999 || (e->flags && e->type != ENTRY_DIRECTORY))
         return false;
     const struct layer_entry *primary = &x->entries[e->primary];
     if (primary->type != e->type || primary->primary != e->primary)
@@ -67,11 +99,34 @@ static bool entry_is_sound(const struct layer_index *x, size_t i)
     return dir && dir->type == ENTRY_DIRECTORY;
 }
 
+/* What others count on to know how many of them there are. */
+static bool counts_are_right(const struct layer_index *x)
+{
+    const struct layer_index_header *h = x->header;
+    uint64_t links = 0, opaque = 0, implied = 0, xattrs = 0;
+    for (size_t i = 0; i < x->count; i++) {
+        const struct layer_entry *e = &x->entries[i];
+        links += e->type == ENTRY_LOWER_LINK;
+        opaque += (e->flags & ENTRY_OPAQUE) != 0;
+        implied += (e->flags & ENTRY_IMPLIED) != 0;
+        xattrs += e->xattrs_len > 0;
+    }
+    return h->lower_links == links && h->opaque_count == opaque && h->implied_count == implied &&
+           h->xattr_count == xattrs;
+}
+
 static int check_entries(const struct layer_index *x, struct error *err)
 {
-    for (size_t i = 0; i < x->count; i++)
-        if (!entry_is_sound(x, i))
-            return error_set(err, ERROR_CORRUPT, "layer index: record %zu is damaged", i);
+    size_t i = 0;
+    while (i < x->count && names_are_inside(x, &x->entries[i]))
+        i++;
+    if (i == x->count)
+        for (i = 0; i < x->count && entry_is_sound(x, i);)
+            i++;
+    if (i < x->count)
+        return error_set(err, ERROR_CORRUPT, "layer index: record %zu is damaged", i);
+    if (!counts_are_right(x))
+        return error_set(err, ERROR_CORRUPT, "layer index: its counts are damaged");
     return 0;
 }
 
