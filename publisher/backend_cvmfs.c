@@ -12,7 +12,7 @@
  * know that there was none before. (If ducc alone is killed, ingest finds its input cut short and
  * aborts by itself: layers/tar_writer.h.)
  */
-#include "publisher/repository.h"
+#include "publisher/cvmfs.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -32,11 +32,6 @@
 
 #define PIPE_SIZE (1 << 20)
 
-struct cvmfs_state {
-    char *journal; /* exists while a commit is under way; holds the process group of ingest */
-    char *marker;  /* exists while a transaction is open */
-};
-
 static bool exists(const char *path)
 {
     return access(path, F_OK) == 0;
@@ -50,7 +45,7 @@ const char *cvmfs_spool_root(void)
 
 /* ---- looking ---- */
 
-static int run_cvmfs_server(const char *const *argv, struct buf *output, struct error *err)
+int cvmfs_run(const char *const *argv, struct buf *output, struct error *err)
 {
     int status;
     _cleanup_buf_ struct buf messages = BUF_INIT;
@@ -70,7 +65,7 @@ static int check_listed(const struct repository *r, struct error *err)
 {
     const char *const argv[] = {"cvmfs_server", "list", NULL};
     _cleanup_buf_ struct buf output = BUF_INIT;
-    if (run_cvmfs_server(argv, &output, err) < 0)
+    if (cvmfs_run(argv, &output, err) < 0)
         return -1;
     size_t len = strlen(r->name);
     for (const char *line = output.data; *line;) {
@@ -138,10 +133,10 @@ static void kill_leftovers(long group)
     closedir(proc);
 }
 
-static int abort_transaction(const struct repository *r, struct error *err)
+int cvmfs_abort(const struct repository *r, struct error *err)
 {
     const char *const argv[] = {"cvmfs_server", "abort", "-f", r->name, NULL};
-    return run_cvmfs_server(argv, NULL, err);
+    return cvmfs_run(argv, NULL, err);
 }
 
 static int repair(struct repository *r, struct error *err)
@@ -155,7 +150,7 @@ static int repair(struct repository *r, struct error *err)
     if (exists(s->marker)) {
         log_debug("%s: aborting the transaction of an earlier run of ours", r->name);
         kill_leftovers(strtol(note.data, NULL, 10));
-        if (abort_transaction(r, err) < 0)
+        if (cvmfs_abort(r, err) < 0)
             return error_wrap(err, "cannot clean up after an earlier run of ours");
     }
     unlink(s->journal);
@@ -298,23 +293,35 @@ static int check_published(void *arg, const char *root, struct error *err)
     return 0;
 }
 
-static int cvmfs_commit(struct repository *r, const struct changeset *cs, struct commit_report *out,
-                        struct error *err)
+static int ingest_or_abort(struct repository *r, const struct changeset *cs,
+                           struct commit_report *out, struct error *err)
 {
     struct cvmfs_state *s = r->state;
-    if (exists(s->marker))
-        return busy(err);
     int result = ingest(r, cs, out, err);
     if (result < 0 && err->kind != ERROR_BUSY && exists(s->marker)) {
         _cleanup_error_ struct error again = ERROR_INIT;
-        if (abort_transaction(r, &again) < 0) /* the journal stays: the next run tries again */
+        if (cvmfs_abort(r, &again) < 0) /* the journal stays: the next run tries again */
             return error_wrap(err, "(and its transaction could not be aborted: %s)", again.message);
     }
     unlink(s->journal);
-    if (result < 0)
-        return -1;
+    return result;
+}
+
+static int cvmfs_commit(struct repository *r, const struct changeset *cs,
+                        const struct commit_options *options, struct commit_report *out,
+                        struct error *err)
+{
+    const struct cvmfs_state *s = r->state;
     struct changeset_visitor v = {.end_unit = check_published, .arg = r};
-    return changeset_visit(cs, &v, err);
+    _cleanup_error_ struct error extras = ERROR_INIT;
+    if (exists(s->marker))
+        return busy(err);
+    if (ingest_or_abort(r, cs, out, err) < 0 || changeset_visit(cs, &v, err) < 0)
+        return -1;
+    /* The images are public now; what comes on top may fail, and is said. */
+    if (cvmfs_publish_extras(r, cs, options, out, &extras) < 0)
+        out->extras_failed = TAKE_PTR(extras.message);
+    return 0;
 }
 
 const struct repository_backend cvmfs_backend = {.noun = "CernVM-FS repository",

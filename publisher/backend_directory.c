@@ -377,8 +377,10 @@ static int apply(struct applier *a, const struct changeset *cs, struct error *er
 }
 
 static int directory_commit(struct repository *r, const struct changeset *cs,
-                            struct commit_report *out, struct error *err)
+                            const struct commit_options *options, struct commit_report *out,
+                            struct error *err)
 {
+    (void)options; /* extended attributes are kept as they are */
     _cleanup_close_ int root = open(r->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return error_set_errno(err, ERROR_IO, errno, "cannot open");

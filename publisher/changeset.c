@@ -259,6 +259,7 @@ static int visit_file(struct tree_visit *w, const struct tree_node *n, struct ch
     const struct layer_entry *e = node_source(w->t->stack, n);
     /* A link shares the attributes of its target: a file with others needs its own content. */
     bool own_attributes = w->t->fix_perms && !(e->mode & S_IRUSR);
+    c->size = e->size;
     c->target = own_attributes ? NULL : link_target(w, n);
     if (own_attributes)
         c->mode |= S_IRUSR;
@@ -270,7 +271,6 @@ static int visit_file(struct tree_visit *w, const struct tree_node *n, struct ch
         return error_set(err, ERROR_BUG, "the content of layer %s is not in the spool",
                          digest_text(&source->layer->blob).s);
     c->type = CHANGE_FILE;
-    c->size = e->size;
     c->fd = source->layer->data_fd;
     c->offset = e->data_offset;
     return 0;

@@ -42,7 +42,7 @@ struct change {
     int64_t mtime;
     uint32_t mtime_nsec;
     uint32_t major, minor;
-    uint64_t size;      /* of a file, whose content is at */
+    uint64_t size;      /* of a file, or a link to one; a file's content is at */
     const void *bytes;  /* in memory; or if that is NULL */
     int fd;             /* in a file, */
     uint64_t offset;    /* from here on */

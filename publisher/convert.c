@@ -76,15 +76,15 @@ static void remove_from_group(struct group *g, size_t i)
     g->count--;
 }
 
-static int check_foreign_layers(struct pass *p, struct job *job, struct error *err)
+static int check_links(struct pass *p, struct job *job, struct error *err)
 {
     for (size_t t = 0; t < job->task_count; t++) {
-        if (!layer_task_is_foreign(job->tasks[t]))
+        if (!layer_task_check_links(job->tasks[t]))
             continue;
         for (size_t i = 0; i < job->image.layer_count; i++) {
             struct image_layer *l = &job->image.layers[i];
             if (l->open && digest_equal(&l->layer.blob, layer_task_blob(job->tasks[t])) &&
-                plan_check_foreign_layer(p->repository, l, err) < 0)
+                plan_check_links(p->repository, l, err) < 0)
                 return -1;
         }
     }
@@ -124,8 +124,8 @@ static void assemble_group(struct pass *p, struct group *g)
             remove_from_group(g, i);
             continue;
         }
-        if (job->needs.content && (image_assemble(&job->image, &p->spool, &err) < 0 ||
-                                   check_foreign_layers(p, job, &err) < 0)) {
+        if (job->needs.content &&
+            (image_assemble(&job->image, &p->spool, &err) < 0 || check_links(p, job, &err) < 0)) {
             fail_job(p, job, &err);
             remove_from_group(g, i);
             continue;
@@ -197,10 +197,17 @@ static void print_plan(struct pass *p, const struct group *g, const struct plan_
 /* What the repository's back end could not keep is said, not hidden. */
 static void report_losses(struct pass *p, const struct commit_report *c)
 {
+    if (c->extras_failed) {
+        _cleanup_free_ char *text = xasprintf("the images are published, but not their extended "
+                                              "attributes and chunks: %s",
+                                              c->extras_failed);
+        report_warning(p->report, p->repository->name, text);
+    }
     if (c->xattrs_left_out) {
         _cleanup_free_ char *text =
-            xasprintf("%llu entries have extended attributes (file capabilities, ACLs) that could "
-                      "not be published",
+            xasprintf("%llu entries have extended attributes (file capabilities, ACLs) that were "
+                      "not published: --xattrs keep does it on CernVM-FS, where the repository "
+                      "has CVMFS_INCLUDE_XATTRS=true",
                       (unsigned long long)c->xattrs_left_out);
         report_warning(p->report, p->repository->name, text);
     }
@@ -258,7 +265,8 @@ static void after_failure(struct pass *p, struct group *g, struct error *err)
 static void commit_group(struct pass *p, struct group g)
 {
     struct plan_summary summary;
-    struct commit_report committed;
+    struct commit_report committed = {0};
+    struct commit_options extras = {p->o->policy.keep_xattrs, p->o->policy.chunk_above_bytes};
     struct error err = ERROR_INIT;
     struct changeset *cs = plan(p, &g, &summary);
     if (!cs)
@@ -268,7 +276,7 @@ static void commit_group(struct pass *p, struct group g)
     bool empty = changeset_is_empty(cs);
     int result = 0;
     if (!p->o->dry_run && !empty)
-        result = repository_commit(p->repository, cs, &committed, &err);
+        result = repository_commit(p->repository, cs, &extras, &committed, &err);
     changeset_free(cs); /* it borrows what finishing the jobs releases */
     if (result < 0) {
         after_failure(p, &g, &err);
@@ -278,9 +286,10 @@ static void commit_group(struct pass *p, struct group g)
     } else if (empty) {
         finish_group(p, &g, OUTCOME_UNCHANGED); /* another image of this pass brought it all */
     } else {
-        report_commit(p->report, g.count, summary.counts.content_bytes,
+        report_commit(p->report, g.count, committed.revisions, summary.counts.content_bytes,
                       entry_count(&summary.counts), committed.seconds);
         report_losses(p, &committed);
+        free(committed.extras_failed);
         finish_group(p, &g, OUTCOME_PUBLISHED);
     }
 }

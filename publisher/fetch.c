@@ -28,7 +28,7 @@ struct layer_task {
     enum digest_algorithm diff_algorithm;
     enum task_state state;
     struct error error;
-    bool foreign; /* published by somebody else: no index of ours beside it */
+    bool check_links; /* see layer_task_check_links() */
     struct job **users;
     size_t user_count, user_capacity;
     size_t users_left; /* whose fetch_done() is still to come */
@@ -52,9 +52,9 @@ struct fetch {
     bool stop;
 };
 
-bool layer_task_is_foreign(const struct layer_task *task)
+bool layer_task_check_links(const struct layer_task *task)
 {
-    return task->foreign;
+    return task->check_links;
 }
 
 const struct digest *layer_task_blob(const struct layer_task *task)
@@ -177,21 +177,22 @@ static int prepare(struct layer_task *t, struct error *err)
     return layer_prepare(t->fetch->o.spool, &t->descriptor->blob.digest, &options, err);
 }
 
-/* A layer that is published is linked to; but files that get other attributes in the flat image
- * carry their content. */
-static bool needs_contents(const struct layer_task *t)
+/* A layer that is published is linked to. But files that get other attributes in the flat image
+ * carry their content, and so do those that CernVM-FS keeps in chunks. */
+static bool needs_contents(struct layer_task *t)
 {
     struct layer layer;
     _cleanup_error_ struct error ignored = ERROR_INIT;
-    if (!t->fetch->o.policy->fix_perms ||
-        layer_open(t->fetch->o.spool, &t->descriptor->blob.digest, &layer, &ignored) < 0)
+    const struct fetch_options *o = &t->fetch->o;
+    if (layer_open(o->spool, &t->descriptor->blob.digest, &layer, &ignored) < 0)
         return false;
     bool needs = false;
-    for (size_t i = 0; !needs && i < layer.index.count; i++)
+    for (size_t i = 0; !needs && o->policy->fix_perms && i < layer.index.count; i++)
         needs =
             layer.index.entries[i].type == ENTRY_FILE && !(layer.index.entries[i].mode & S_IRUSR);
+    t->check_links = plan_layer_has_chunks(o->repository, &layer);
     layer_release(&layer);
-    return needs;
+    return needs || t->check_links;
 }
 
 static int run_task(struct layer_task *t, struct error *err)
@@ -208,7 +209,7 @@ static int run_task(struct layer_task *t, struct error *err)
         int adopted = adopt_index(t, err);
         if (adopted < 0 || (adopted > 0 && !needs_contents(t)))
             return adopted < 0 ? -1 : 0;
-        t->foreign = adopted == 0;
+        t->check_links |= adopted == 0;
     }
     if (is_in_spool(t, true))
         return 0;

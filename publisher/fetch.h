@@ -43,8 +43,9 @@ void fetch_done(struct fetch *fetch, struct job *job, bool keep);
 /* Ends the threads, waiting for what they are at; frees everything. */
 void fetch_stop(struct fetch *fetch);
 
-/* Whether the layer's folder was in the repository without an index of ours. */
-bool layer_task_is_foreign(const struct layer_task *task);
+/* Whether the repository has the layer, but not all its files can be linked to: somebody else
+ * published it, or CernVM-FS keeps some in chunks. */
+bool layer_task_check_links(const struct layer_task *task);
 const struct digest *layer_task_blob(const struct layer_task *task);
 
 #endif

@@ -197,9 +197,16 @@ static int plan_more_whiteouts(struct planner *p, const struct image *image, siz
 {
     const struct image_layer *l = &image->layers[image->stack_layers[level]];
     const struct layer_index_header *h = l->layer.index.header;
-    if (l->not_linkable || h->whiteout_count + h->opaque_count == 0)
-        return 0; /* in the Go tool's form: `ducc repair` rewrites those */
     const struct tree_change *planned = changeset_find_tree(p->cs, layerfs);
+    _cleanup_free_ char *folder = layout_layer(&l->layer.blob);
+    _cleanup_free_ char *ours = path_join(folder, ".metadata/index");
+    mode_t type;
+    if (h->whiteout_count + h->opaque_count == 0)
+        return 0;
+    if (repository_type(p->repository, ours, &type, err) < 0)
+        return -1;
+    if (!planned && type == 0)
+        return 0; /* in the Go tool's form, which this would not mend */
     struct tree tree;
     stack_layer_tree(&image->stack, level, &tree);
     int result = 0;
@@ -558,30 +565,63 @@ int plan_needs(const struct repository *r, const struct podman_store *podman,
     return result;
 }
 
-/* ---- layers of somebody else ---- */
+/* ---- what can be linked to ---- */
 
-/* A link shares content and attributes: both must be what the index says, and the content must not
- * be kept in chunks (a link to such a file cannot be read). */
+#define CHUNKED_MIN_BYTES ((uint64_t)1 << 20)
+
+static bool is_chunked(const char *path)
+{
+    char chunks[32];
+    ssize_t len = getxattr(path, "user.chunks", chunks, sizeof chunks - 1);
+    if (len < 0)
+        return false; /* not CernVM-FS, or too old to keep chunks */
+    chunks[len] = '\0';
+    return strtol(chunks, NULL, 10) > 1;
+}
+
+/* A link shares content and attributes: both must be what the index says. */
 static bool can_link(const char *path, const struct layer_entry *e)
 {
     struct stat st;
-    char chunks[32];
-    if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != e->size ||
-        (st.st_mode & 07777) != e->mode || st.st_uid != e->uid || st.st_gid != e->gid ||
-        st.st_mtim.tv_sec != e->mtime)
-        return false;
-    ssize_t len = getxattr(path, "user.chunks", chunks, sizeof chunks - 1);
-    if (len < 0)
-        return true; /* not CernVM-FS, or too old to keep chunks */
-    chunks[len] = '\0';
-    return strtol(chunks, NULL, 10) <= 1;
+    return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == e->size &&
+           (st.st_mode & 07777) == e->mode && st.st_uid == e->uid && st.st_gid == e->gid &&
+           st.st_mtim.tv_sec == e->mtime && !is_chunked(path);
 }
 
-int plan_check_foreign_layer(const struct repository *r, struct image_layer *l, struct error *err)
+/* The directory of a layer's files, in the file system. Owned. */
+static char *layerfs_path(const struct repository *r, const struct digest *blob)
 {
-    _cleanup_free_ char *folder = layout_layer(&l->layer.blob);
+    _cleanup_free_ char *folder = layout_layer(blob);
     _cleanup_free_ char *layerfs = path_join(folder, "layerfs");
-    _cleanup_free_ char *root = repository_path(r, layerfs);
+    return repository_path(r, layerfs);
+}
+
+static char *file_path(const char *root, const struct layer_index *index,
+                       const struct layer_entry *e)
+{
+    return xasprintf("%s/%.*s", root, (int)e->path_len, entry_path(index, e));
+}
+
+bool plan_layer_has_chunks(const struct repository *r, const struct layer *layer)
+{
+    if (r->backend != &cvmfs_backend)
+        return false;
+    _cleanup_free_ char *root = layerfs_path(r, &layer->blob);
+    bool found = false;
+    for (size_t i = 0; !found && i < layer->index.count; i++) {
+        const struct layer_entry *e = &layer->index.entries[i];
+        /* CernVM-FS's smallest chunk is far larger than this. */
+        if (e->type != ENTRY_FILE || e->primary != i || e->size < CHUNKED_MIN_BYTES)
+            continue;
+        _cleanup_free_ char *path = file_path(root, &layer->index, e);
+        found = is_chunked(path);
+    }
+    return found;
+}
+
+int plan_check_links(const struct repository *r, struct image_layer *l, struct error *err)
+{
+    _cleanup_free_ char *root = layerfs_path(r, &l->layer.blob);
     const struct layer_index *index = &l->layer.index;
     free(l->not_linkable);
     l->not_linkable = xcalloc(index->count / 8 + 1, 1);
@@ -591,8 +631,7 @@ int plan_check_foreign_layer(const struct repository *r, struct image_layer *l, 
             continue;
         if (i % 1024 == 0 && cancel_check(err) < 0)
             return -1;
-        _cleanup_free_ char *name = xstrndup(entry_path(index, e), e->path_len);
-        _cleanup_free_ char *path = path_join(root, name);
+        _cleanup_free_ char *path = file_path(root, index, e);
         if (!can_link(path, e))
             l->not_linkable[i / 8] |= (uint8_t)(1 << i % 8);
     }

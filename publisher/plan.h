@@ -43,9 +43,12 @@ MUST_CHECK int plan_group(const struct repository *repository, struct image *con
                           size_t count, const struct policy *policy, struct changeset *out,
                           struct plan_summary *out_summary, size_t *out_bad, struct error *err);
 
-/* A layer that somebody else published (its folder is there, our index of it is not): find the
- * files that cannot be linked to. Reads the repository's attributes of every file. */
-MUST_CHECK int plan_check_foreign_layer(const struct repository *repository,
-                                        struct image_layer *layer, struct error *err);
+/* A layer that the repository has, but that somebody else published, or that has files in chunks:
+ * find the files that cannot be linked to. Reads the repository's attributes of every file. */
+MUST_CHECK int plan_check_links(const struct repository *repository, struct image_layer *layer,
+                                struct error *err);
+/* Whether CernVM-FS keeps any file of a published layer in chunks, which only an ordinary publish
+ * does: a link to one could not be read. */
+bool plan_layer_has_chunks(const struct repository *repository, const struct layer *layer);
 
 #endif

@@ -255,19 +255,19 @@ void report_result(struct report *r, struct result *result)
         log_error("%s: %s", result->name, result->error.message);
 }
 
-void report_commit(struct report *r, size_t images, uint64_t content_bytes, uint64_t entries,
-                   double seconds)
+void report_commit(struct report *r, size_t images, size_t revisions, uint64_t content_bytes,
+                   uint64_t entries, double seconds)
 {
-    r->revisions++;
+    r->revisions += revisions;
     if (r->form == REPORT_JSON) {
         print_json(json_pack("{s:s, s:I, s:I, s:I, s:f}", "event", "commit", "images",
                              (json_int_t)images, "content_bytes", (json_int_t)content_bytes,
                              "entries", (json_int_t)entries, "seconds", seconds));
         return;
     }
-    log_info("committed one revision: %zu image%s, %s of new content, %llu entries, %.1f s", images,
-             images == 1 ? "" : "s", size_text(content_bytes).s, (unsigned long long)entries,
-             seconds);
+    log_info("committed %s: %zu image%s, %s of new content, %llu entries, %.1f s",
+             revisions == 1 ? "one revision" : "two revisions", images, images == 1 ? "" : "s",
+             size_text(content_bytes).s, (unsigned long long)entries, seconds);
 }
 
 /* ---- the end ---- */

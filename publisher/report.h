@@ -66,8 +66,8 @@ void report_event(struct report *report, const char *event, const char *subject,
 void report_warning(struct report *report, const char *subject, const char *detail);
 /* The wish is decided. Takes the strings over. */
 void report_result(struct report *report, struct result *result);
-void report_commit(struct report *report, size_t images, uint64_t content_bytes, uint64_t entries,
-                   double seconds);
+void report_commit(struct report *report, size_t images, size_t revisions, uint64_t content_bytes,
+                   uint64_t entries, double seconds);
 
 /* The end of the display, and the list of results. */
 void report_finish(struct report *report, double seconds);

@@ -51,12 +51,13 @@ int repository_begin(struct repository *r, const char *journal, struct error *er
     return 0;
 }
 
-int repository_commit(struct repository *r, const struct changeset *cs, struct commit_report *out,
+int repository_commit(struct repository *r, const struct changeset *cs,
+                      const struct commit_options *options, struct commit_report *out,
                       struct error *err)
 {
-    *out = (struct commit_report){0};
+    *out = (struct commit_report){.revisions = 1};
     double start = clock_monotonic();
-    if (r->backend->commit(r, cs, out, err) < 0)
+    if (r->backend->commit(r, cs, options, out, err) < 0)
         return error_wrap(err, "%s %s", r->backend->noun, r->name);
     out->seconds = clock_monotonic() - start;
     return 0;

@@ -21,10 +21,18 @@
 
 #include <sys/stat.h>
 
+struct commit_options {
+    /* On CernVM-FS these take a second revision; a directory keeps extended attributes anyway. */
+    bool keep_xattrs;
+    uint64_t chunk_above_bytes; /* files that are to be kept in chunks; 0: none */
+};
+
 struct commit_report {
     uint64_t stream_bytes; /* handed to the back end */
     double seconds;
     uint64_t xattrs_left_out; /* entries whose extended attributes could not be kept */
+    size_t revisions;         /* made: 1, or 2 with what ingest cannot carry */
+    char *extras_failed;      /* why the second one failed, owned; NULL if it did not */
     bool owners_left_out;     /* not root: files belong to whoever ran the program */
 };
 
@@ -42,7 +50,8 @@ struct repository_backend {
     const char *noun; /* "directory", "CernVM-FS repository" */
     int (*begin)(struct repository *repository, const char *journal, struct error *err);
     int (*commit)(struct repository *repository, const struct changeset *cs,
-                  struct commit_report *out, struct error *err);
+                  const struct commit_options *options, struct commit_report *out,
+                  struct error *err);
     void (*free)(struct repository *repository);
 };
 /* "/var/spool/cvmfs", or what tests set. */
@@ -61,7 +70,8 @@ MUST_CHECK int repository_begin(struct repository *repository, const char *journ
 /* All or nothing. ERROR_BUSY: somebody else's transaction is open; ERROR_CHILD: cvmfs_server's own
  * words are in the message; ERROR_LIMIT: disk full. */
 MUST_CHECK int repository_commit(struct repository *repository, const struct changeset *cs,
-                                 struct commit_report *out, struct error *err);
+                                 const struct commit_options *options, struct commit_report *out,
+                                 struct error *err);
 
 /* What is published at a path: S_IFMT bits of its mode, 0 if there is nothing. Symlinks are not
  * followed. -1 on error. */

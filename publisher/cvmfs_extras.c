@@ -1,0 +1,160 @@
+#include "publisher/cvmfs.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define SERVER_CONF_MAX ((size_t)1 << 20)
+
+struct extra {
+    char *path;
+    const char *xattrs; /* the changeset's, which outlives this; NULL: touch the file only */
+    uint32_t xattrs_len;
+};
+
+struct extras {
+    const struct commit_options *options;
+    bool keep_xattrs;
+    struct extra *items;
+    size_t count, capacity;
+};
+
+/* ---- which ---- */
+
+static int collect(void *arg, const struct change *c, struct error *err)
+{
+    struct extras *x = arg;
+    (void)err;
+    bool file = c->type == CHANGE_FILE || c->type == CHANGE_LINK;
+    bool xattrs = x->keep_xattrs && c->xattrs_len > 0;
+    bool large = file && x->options->chunk_above_bytes && c->size > x->options->chunk_above_bytes;
+    if (!xattrs && !large)
+        return 0;
+    ARRAY_GROW(x->items, x->count, x->capacity);
+    x->items[x->count++] = (struct extra){.path = xstrdup(c->path),
+                                          .xattrs = xattrs ? c->xattrs : NULL,
+                                          .xattrs_len = xattrs ? c->xattrs_len : 0};
+    return 0;
+}
+
+/* The last assignment counts, as for the shell that cvmfs_server is. */
+static bool includes_xattrs(const struct repository *r)
+{
+    const char *etc = getenv("DUCC_CVMFS_ETC"); /* for tests */
+    _cleanup_buf_ struct buf conf = BUF_INIT;
+    _cleanup_error_ struct error ignored = ERROR_INIT;
+    _cleanup_free_ char *path =
+        xasprintf("%s/repositories.d/%s/server.conf", etc && *etc ? etc : "/etc/cvmfs", r->name);
+    static const char key[] = "CVMFS_INCLUDE_XATTRS=";
+    bool include = false;
+    if (file_read(path, SERVER_CONF_MAX, &conf, &ignored) < 0)
+        return false;
+    for (const char *line = conf.data; *line;) {
+        const char *p = line + strspn(line, " \t");
+        if (starts_with(p, "export "))
+            p += strlen("export ");
+        if (starts_with(p, key)) {
+            p += strlen(key) + (p[strlen(key)] == '"' || p[strlen(key)] == '\'');
+            include = starts_with(p, "true") || starts_with(p, "yes") || starts_with(p, "on");
+        }
+        line += strcspn(line, "\n");
+        line += *line == '\n';
+    }
+    return include;
+}
+
+/* ---- doing ---- */
+
+static int set_xattrs(const char *path, const struct extra *x, struct error *err)
+{
+    for (const char *p = x->xattrs, *end = p + x->xattrs_len; p < end;) {
+        const char *name = p;
+        uint32_t len;
+        p += strlen(p) + 1;
+        memcpy(&len, p, sizeof len);
+        p += sizeof len;
+        if (lsetxattr(path, name, p, len, 0) < 0) {
+            _cleanup_free_ char *q = quoted(path);
+            return error_set_errno(err, ERROR_IO, errno, "cannot set %s of %s", name, q);
+        }
+        p += len;
+    }
+    return 0;
+}
+
+/* Opening a file of the overlay for writing brings it into the transaction. */
+static int touch(const char *path, struct error *err)
+{
+    struct stat st;
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0 ||
+        futimens(fd, (struct timespec[2]){st.st_atim, st.st_mtim}) < 0) {
+        _cleanup_free_ char *q = quoted(path);
+        return error_set_errno(err, ERROR_IO, errno, "cannot touch %s", q);
+    }
+    return 0;
+}
+
+static int apply(const struct repository *r, const struct extras *x, struct error *err)
+{
+    for (size_t i = 0; i < x->count; i++) {
+        _cleanup_free_ char *path = repository_path(r, x->items[i].path);
+        int result = x->items[i].xattrs ? set_xattrs(path, &x->items[i], err) : touch(path, err);
+        if (result < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int publish(struct repository *r, const struct extras *x, struct error *err)
+{
+    const struct cvmfs_state *s = r->state;
+    const char *const transaction[] = {"cvmfs_server", "transaction", r->name, NULL};
+    const char *const finish[] = {"cvmfs_server", "publish", r->name, NULL};
+    /* No process group of ours stays behind: nothing to kill, only a transaction to abort. */
+    static const char note[] = "0 transaction\n";
+    if (file_write(s->journal, note, sizeof note - 1, 0600, err) < 0)
+        return -1;
+    int result = cvmfs_run(transaction, NULL, err);
+    bool open = result == 0;
+    if (result == 0)
+        result = apply(r, x, err);
+    if (result == 0)
+        result = cvmfs_run(finish, NULL, err);
+    if (result < 0 && open) {
+        _cleanup_error_ struct error again = ERROR_INIT;
+        if (cvmfs_abort(r, &again) < 0) /* the journal stays: the next run tries again */
+            return error_wrap(err, "(and its transaction could not be aborted: %s)", again.message);
+    }
+    unlink(s->journal);
+    return result;
+}
+
+int cvmfs_publish_extras(struct repository *r, const struct changeset *cs,
+                         const struct commit_options *options, struct commit_report *report,
+                         struct error *err)
+{
+    if (!options->keep_xattrs && !options->chunk_above_bytes)
+        return 0;
+    struct extras x = {.options = options,
+                       .keep_xattrs = options->keep_xattrs && includes_xattrs(r)};
+    struct changeset_visitor v = {.change = collect, .arg = &x};
+    int result = changeset_visit(cs, &v, err);
+    if (result == 0 && x.count > 0)
+        result = publish(r, &x, err);
+    if (result == 0 && x.keep_xattrs)
+        report->xattrs_left_out = 0;
+    report->revisions += result == 0 && x.count > 0;
+    for (size_t i = 0; i < x.count; i++)
+        free(x.items[i].path);
+    free(x.items);
+    return result;
+}
