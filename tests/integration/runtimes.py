@@ -120,8 +120,9 @@ int main(int argc, char **argv)
 }
 """
 PLACE = "/.probe"       # where the probe is mounted in a container
-# What Podman adds to each container's root, and the marker of the published tree.
-ADDED = ("dev", "proc", "sys", "etc", "run", PLACE[1:], ".cvmfscatalog")
+# What Podman puts over each container's root, and the marker of the published tree.
+COVERED = ("dev", "proc", "sys", PLACE[1:], ".cvmfscatalog")
+ADDED = {b"run/.containerenv", b"etc/hosts", b"etc/hostname", b"etc/resolv.conf", b"etc/mtab"}
 
 
 def scratch(prefix):
@@ -170,6 +171,18 @@ def parse_listing(output):
     return found
 
 
+def image_only(entries):
+    """A tree without what Podman adds to a container; for the original and for what the container shows."""
+    kept = {path: node for path, node in entries.items()
+            if path not in ADDED and os.fsdecode(path.split(b"/")[0]) not in COVERED}
+    for parent in (b"etc", b"run"):     # a file was added, so the directory is newer, or there only for that
+        if parent in kept:
+            kept[parent] = kept[parent]._replace(mtime=None)
+            if not any(path.startswith(parent + b"/") for path in kept):
+                del kept[parent]
+    return kept
+
+
 def parse_start(output):
     """What the probe says of its start: (arguments, {name: value} of the environment)."""
     words, found, environment = output.partition(b"\0ENV\0")
@@ -201,9 +214,9 @@ def way_to_start():
     with Podman() as podman:
         image = podman.pull(f"oci:{layout}:t")
         for name, (prefix, options) in WAYS.items():
-            done = subprocess.run([*prefix, *podman.command("run", *run_options(options), image, PLACE, "--list", *ADDED)],
+            done = subprocess.run([*prefix, *podman.command("run", *run_options(options), image, PLACE, "--list", *COVERED)],
                                   capture_output=True, check=False, env=environment(prefix))
-            if done.returncode == 0 and list(parse_listing(done.stdout)) == [b"d"]:
+            if done.returncode == 0 and list(image_only(parse_listing(done.stdout))) == [b"d"]:
                 print(f"runtimes: containers start: {name}", file=sys.stderr)
                 return prefix, options
             reasons.append(f"  {name}: {os.fsdecode(done.stderr).strip()}")
@@ -234,11 +247,18 @@ def environment(prefix=()):
 # Images of a store ---------------------------------------------------------------------------------------------------
 
 class PublishedStore(Podman):
-    """Podman with a published store as additional image store; its own storage is empty."""
+    """Podman with the store of a published tree as additional image store; its own storage is empty.
 
-    def __init__(self, store, fuse=False):
+    The tree is seen through a read-only mount, as on a client of CernVM-FS.
+    """
+
+    def __init__(self, repository, fuse=False):
         super().__init__("overlay", fuse)
-        self.store = store
+        view = os.path.join(self.directory, "view")
+        os.mkdir(view)
+        run("mount", "--bind", repository, view)
+        run("mount", "-o", "remount,bind,ro", view)
+        self.store = os.path.join(view, "podmanStore")
 
     def command(self, *arguments):
         plain = super().command()
@@ -257,12 +277,16 @@ class PublishedStore(Podman):
         """Output of a command in a container of the image."""
         return self.call("run", *run_options(way_to_start()[1]), *options, image, *command)
 
-    def listing(self, image, ignore=ADDED):
-        """The root file system that a user of the image sees, but for what Podman adds to each."""
+    def listing(self, image):
+        """The root file system that a user of the image sees: see image_only()."""
         if not way_to_start():
-            with overlay(self.stack(image), fuse=self._fuse) as merged:
-                return tree(merged, ignore=ignore)
-        return parse_listing(self.container(image, "--list", *ignore, options=["--entrypoint", PLACE]))
+            return self.stacked(image)
+        return image_only(parse_listing(self.container(image, "--list", *COVERED, options=["--entrypoint", PLACE])))
+
+    def stacked(self, image):
+        """The same without a container: the layers stacked by hand."""
+        with overlay(self.stack(image), fuse=self._fuse) as merged:
+            return image_only(tree(merged, ignore=COVERED))
 
     def start(self, image, *arguments):
         """(arguments, environment) that the probe gets as the image's entry point or command."""
