@@ -219,8 +219,9 @@ void podman_store_add_image(struct podman_store *store, const struct podman_imag
         json_object_set_new(store->images, id.s, record);
     }
     set_text(record, "id", id.s);
-    set_text(record, "digest",
-             digest_text(digest_is_set(&image->index) ? &image->index : &image->manifest).s);
+    if (!json_object_get(record, "digest")) /* of several manifests the first, as Podman has it */
+        set_text(record, "digest",
+                 digest_text(digest_is_set(&image->index) ? &image->index : &image->manifest).s);
     for (const char *const *name = image->names; *name; name++)
         add_name(store, record, id.s, *name);
     if (digest_is_set(&image->top_layer))

@@ -324,7 +324,63 @@ static int cvmfs_commit(struct repository *r, const struct changeset *cs,
     return 0;
 }
 
+/* ---- ordinary transactions ---- */
+
+static int run_transaction(struct repository *r, int (*work)(void *arg, struct error *err),
+                           void *arg, struct error *err)
+{
+    const char *const start[] = {"cvmfs_server", "transaction", r->name, NULL};
+    const char *const finish[] = {"cvmfs_server", "publish", r->name, NULL};
+    if (cvmfs_run(start, NULL, err) < 0)
+        return -1;
+    if (work(arg, err) == 0 && cvmfs_run(finish, NULL, err) == 0)
+        return 0;
+    _cleanup_error_ struct error again = ERROR_INIT;
+    if (cvmfs_abort(r, &again) < 0)
+        error_wrap(err, "(and its transaction could not be aborted: %s)", again.message);
+    return -1;
+}
+
+int cvmfs_transaction(struct repository *r, int (*work)(void *arg, struct error *err), void *arg,
+                      struct error *err)
+{
+    const struct cvmfs_state *s = r->state;
+    /* No process group of ours stays behind: nothing to kill, only a transaction to abort. */
+    static const char note[] = "0 transaction\n";
+    if (exists(s->marker))
+        return busy(err);
+    if (file_write(s->journal, note, sizeof note - 1, 0600, err) < 0)
+        return -1;
+    int result = run_transaction(r, work, arg, err);
+    if (!exists(s->marker)) /* else the next run tries again to abort it */
+        unlink(s->journal);
+    return result;
+}
+
+struct removal {
+    const struct repository *repository;
+    const char *const *paths;
+    size_t count;
+};
+
+static int remove_in_transaction(void *arg, struct error *err)
+{
+    const struct removal *x = arg;
+    _cleanup_close_ int root = open(x->repository->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return error_set_errno(err, ERROR_IO, errno, "%s: cannot open", x->repository->root);
+    return remove_files(root, x->paths, x->count, err);
+}
+
+static int cvmfs_remove(struct repository *r, const char *const *paths, size_t count,
+                        struct error *err)
+{
+    struct removal x = {r, paths, count};
+    return cvmfs_transaction(r, remove_in_transaction, &x, err);
+}
+
 const struct repository_backend cvmfs_backend = {.noun = "CernVM-FS repository",
                                                  .begin = cvmfs_begin,
                                                  .commit = cvmfs_commit,
+                                                 .remove = cvmfs_remove,
                                                  .free = cvmfs_free};

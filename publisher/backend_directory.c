@@ -409,5 +409,16 @@ static int directory_begin(struct repository *r, const char *journal, struct err
     return tree_remove(staging, err);
 }
 
-const struct repository_backend directory_backend = {
-    .noun = "directory", .begin = directory_begin, .commit = directory_commit};
+static int directory_remove(struct repository *r, const char *const *paths, size_t count,
+                            struct error *err)
+{
+    _cleanup_close_ int root = open(r->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return error_set_errno(err, ERROR_IO, errno, "cannot open");
+    return remove_files(root, paths, count, err);
+}
+
+const struct repository_backend directory_backend = {.noun = "directory",
+                                                     .begin = directory_begin,
+                                                     .commit = directory_commit,
+                                                     .remove = directory_remove};

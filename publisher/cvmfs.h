@@ -13,6 +13,12 @@ struct cvmfs_state {
 MUST_CHECK int cvmfs_run(const char *const *argv, struct buf *output, struct error *err);
 MUST_CHECK int cvmfs_abort(const struct repository *repository, struct error *err);
 
+/* An ordinary transaction: open it, let `work` change files below /cvmfs, publish; on any failure
+ * abort. */
+MUST_CHECK int cvmfs_transaction(struct repository *repository,
+                                 int (*work)(void *arg, struct error *err), void *arg,
+                                 struct error *err);
+
 /*
  * What ingest cannot carry: extended attributes, and files in chunks. Both take an ordinary
  * transaction after the ingest, in which the attributes are set and the large files touched, so

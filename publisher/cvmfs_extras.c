@@ -21,6 +21,7 @@ struct extra {
 };
 
 struct extras {
+    const struct repository *repository;
     const struct commit_options *options;
     bool keep_xattrs;
     struct extra *items;
@@ -103,39 +104,16 @@ static int touch(const char *path, struct error *err)
     return 0;
 }
 
-static int apply(const struct repository *r, const struct extras *x, struct error *err)
+static int apply(void *arg, struct error *err)
 {
+    const struct extras *x = arg;
     for (size_t i = 0; i < x->count; i++) {
-        _cleanup_free_ char *path = repository_path(r, x->items[i].path);
+        _cleanup_free_ char *path = repository_path(x->repository, x->items[i].path);
         int result = x->items[i].xattrs ? set_xattrs(path, &x->items[i], err) : touch(path, err);
         if (result < 0)
             return -1;
     }
     return 0;
-}
-
-static int publish(struct repository *r, const struct extras *x, struct error *err)
-{
-    const struct cvmfs_state *s = r->state;
-    const char *const transaction[] = {"cvmfs_server", "transaction", r->name, NULL};
-    const char *const finish[] = {"cvmfs_server", "publish", r->name, NULL};
-    /* No process group of ours stays behind: nothing to kill, only a transaction to abort. */
-    static const char note[] = "0 transaction\n";
-    if (file_write(s->journal, note, sizeof note - 1, 0600, err) < 0)
-        return -1;
-    int result = cvmfs_run(transaction, NULL, err);
-    bool open = result == 0;
-    if (result == 0)
-        result = apply(r, x, err);
-    if (result == 0)
-        result = cvmfs_run(finish, NULL, err);
-    if (result < 0 && open) {
-        _cleanup_error_ struct error again = ERROR_INIT;
-        if (cvmfs_abort(r, &again) < 0) /* the journal stays: the next run tries again */
-            return error_wrap(err, "(and its transaction could not be aborted: %s)", again.message);
-    }
-    unlink(s->journal);
-    return result;
 }
 
 int cvmfs_publish_extras(struct repository *r, const struct changeset *cs,
@@ -144,12 +122,13 @@ int cvmfs_publish_extras(struct repository *r, const struct changeset *cs,
 {
     if (!options->keep_xattrs && !options->chunk_above_bytes)
         return 0;
-    struct extras x = {.options = options,
+    struct extras x = {.repository = r,
+                       .options = options,
                        .keep_xattrs = options->keep_xattrs && includes_xattrs(r)};
     struct changeset_visitor v = {.change = collect, .arg = &x};
     int result = changeset_visit(cs, &v, err);
     if (result == 0 && x.count > 0)
-        result = publish(r, &x, err);
+        result = cvmfs_transaction(r, apply, &x, err);
     if (result == 0 && x.keep_xattrs)
         report->xattrs_left_out = 0;
     report->revisions += result == 0 && x.count > 0;

@@ -3,6 +3,7 @@
 #include "base/cancel.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "publisher/check_commands.h"
 #include "publisher/convert.h"
 #include "publisher/options.h"
 #include "wishlist/recipe.h"
@@ -169,6 +170,20 @@ static int run_convert(struct options *o)
     return status;
 }
 
+static int run_check(const struct options *o)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    struct check_options c = {.repository = o->arguments[0],
+                              .state_dir = o->convert.state_dir,
+                              .layers = o->arguments + 1,
+                              .layer_count = o->argument_count - 1,
+                              .json = o->json,
+                              .dry_run = o->convert.dry_run};
+    enum exit_status status =
+        o->command == COMMAND_VERIFY ? verify_command(&c, &err) : repair_command(&c, &err);
+    return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
+}
+
 static int print_help(const struct options *o)
 {
     enum command command = o->command;
@@ -200,6 +215,8 @@ int main(int argc, char **argv)
         status = print_help(&o);
     else if (o.command == COMMAND_VERSION)
         printf("ducc %s\n", DUCC_VERSION);
+    else if (o.command == COMMAND_VERIFY || o.command == COMMAND_REPAIR)
+        status = run_check(&o);
     else
         status = run_convert(&o);
     options_release(&o);

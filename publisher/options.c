@@ -22,12 +22,16 @@ enum option_id {
     OPTION_SKIP_LAYERS,
     OPTION_CONVERT_AGAIN,
     OPTION_DRY_RUN,
+    OPTION_LAYERS,
     OPTION_OLD_FLAG,  /* of the Go tool: accepted, of no effect here */
     OPTION_OLD_VALUE, /* the same, with a value */
 };
 
-#define ALL      (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE | COMMAND_VERSION | COMMAND_HELP)
+#define ALL                                                                                        \
+    (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE | COMMAND_VERSION | COMMAND_HELP | COMMAND_VERIFY |  \
+     COMMAND_REPAIR)
 #define CONVERTS (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE)
+#define CHECKS   (COMMAND_VERIFY | COMMAND_REPAIR)
 
 static const struct option_spec {
     const char *name;
@@ -39,8 +43,10 @@ static const struct option_spec {
 } specs[] = {
     {"repo", 0, "REPO", COMMAND_CONVERT, OPTION_REPO,
      "publish here; a recipe names its own repository"},
-    {"dry-run", 0, NULL, CONVERTS, OPTION_DRY_RUN,
-     "fetch and prepare, print what would be published, publish nothing"},
+    {"dry-run", 0, NULL, CONVERTS | COMMAND_REPAIR, OPTION_DRY_RUN,
+     "print what would be done and do not do it (convert fetches and prepares for that)"},
+    {"layers", 0, NULL, CHECKS, OPTION_LAYERS,
+     "the form of layers (all of them, or those whose digests are given)"},
     {"chains", 0, "top|all|none", CONVERTS, OPTION_POLICY,
      "which chains to publish: of the whole image (top, the default), one after each layer, none"},
     {"platform", 0, "OS/ARCH[/VARIANT]", CONVERTS, OPTION_PLATFORM,
@@ -67,14 +73,15 @@ static const struct option_spec {
     {"convert-again", 'g', NULL, CONVERTS, OPTION_CONVERT_AGAIN,
      "look at every image as if it had never been published, and add what is missing"},
     {"jobs", 'j', "N", CONVERTS, OPTION_JOBS, "layers to fetch and prepare at a time"},
-    {"state-dir", 0, "DIR", CONVERTS, OPTION_STATE_DIR,
+    {"state-dir", 0, "DIR", CONVERTS | COMMAND_REPAIR, OPTION_STATE_DIR,
      "where to keep locks and the spool (default: /var/lib/ducc)"},
     {"spool", 't', "DIR", CONVERTS, OPTION_SPOOL,
      "another place for the spool (also: $DUCC_TMP_DIR)"},
     {"temporary-dir", 0, "DIR", CONVERTS, OPTION_SPOOL, NULL}, /* the Go tool's name of it */
     {"spool-limit", 0, "SIZE", CONVERTS, OPTION_SPOOL_LIMIT,
      "how large the spool may grow: bytes, or with K, M, G, T (powers of 1000)"},
-    {"json", 0, NULL, CONVERTS, OPTION_JSON, "events and results as JSON lines on standard output"},
+    {"json", 0, NULL, CONVERTS | CHECKS, OPTION_JSON,
+     "events and results as JSON lines on standard output"},
     {"verbose", 'v', NULL, ALL, OPTION_VERBOSE, "log what is of interest when something is wrong"},
     {"quiet", 'q', NULL, ALL, OPTION_QUIET, "log warnings and errors only"},
     {"help", 'h', NULL, ALL, OPTION_HELP, "this text"},
@@ -97,6 +104,9 @@ static const struct command_spec {
     {"convert", COMMAND_CONVERT, "RECIPE | --repo REPO IMAGE...",
      "Publish what a recipe wishes, or the images named.", 1, SIZE_MAX},
     {"convert-single-image", COMMAND_CONVERT_SINGLE, "IMAGE REPO", "Publish one image.", 2, 2},
+    {"verify", COMMAND_VERIFY, "--layers REPO [LAYER...]",
+     "Look for layers that the Go tool left in a form which overlayfs does not know.", 1, SIZE_MAX},
+    {"repair", COMMAND_REPAIR, "--layers REPO [LAYER...]", "Rewrite such layers.", 1, SIZE_MAX},
     {"version", COMMAND_VERSION, "", "Print the version.", 0, 0},
     {"help", COMMAND_HELP, "[COMMAND]", "Print this text, or a command's.", 0, 1},
 };
@@ -187,6 +197,9 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         return 0;
     case OPTION_CONVERT_AGAIN:
         c->again = true;
+        return 0;
+    case OPTION_LAYERS:
+        o->layers = true;
         return 0;
     case OPTION_DRY_RUN:
         c->dry_run = true;
@@ -309,6 +322,9 @@ static int interpret(struct parser *p, struct options *o, struct error *err)
     o->arguments = xcalloc(o->argument_count + 1, sizeof *o->arguments);
     for (size_t i = 0; i < o->argument_count; i++)
         o->arguments[i] = p->words[i + 1];
+    if (!o->help && (command->command & CHECKS) && !o->layers)
+        return error_set(err, ERROR_PARSE, "ducc %s wants to know what to look at: --layers",
+                         command->name);
     if (!o->help && (o->argument_count < command->min || o->argument_count > command->max))
         return error_set(err, ERROR_PARSE, "usage: ducc %s [options] %s; see ducc %s --help",
                          command->name, command->arguments, command->name);

@@ -14,12 +14,15 @@ enum command {
     COMMAND_CONVERT_SINGLE = 2,
     COMMAND_VERSION = 4,
     COMMAND_HELP = 8,
+    COMMAND_VERIFY = 16,
+    COMMAND_REPAIR = 32,
 };
 
 struct options {
     enum command command;
     bool help; /* --help: of the command, or of the program */
     bool json;
+    bool layers; /* --layers of verify and repair */
     enum log_level log_level;
     struct convert_options convert;
     const char *platform;   /* not yet parsed */

@@ -91,12 +91,16 @@ static void add_id(struct id_list *list, uint32_t id)
     list->ids[list->count++] = id;
 }
 
-/* Who owns something in the layer, as Podman notes it: for tar entries, so not for directories
- * that no entry names. */
+/* Who owns something in the layer, as Podman notes it: the owners of its tar's entries, so not of
+ * directories that no entry names; a deletion's own entry is root's as a rule. */
 static void owners_of(const struct layer_index *index, struct id_list *uids, struct id_list *gids)
 {
     for (size_t i = 0; i < index->count; i++) {
         const struct layer_entry *e = &index->entries[i];
+        if (e->type == ENTRY_WHITEOUT || (e->flags & ENTRY_OPAQUE)) {
+            add_id(uids, 0);
+            add_id(gids, 0);
+        }
         if (e->type == ENTRY_WHITEOUT || e->type == ENTRY_LOWER_LINK || (e->flags & ENTRY_IMPLIED))
             continue;
         add_id(uids, e->uid);
@@ -144,7 +148,8 @@ static int add_text(struct planner *p, const char *dir, const char *name, const 
 }
 
 /* overlay/ID: `diff` leads to the published tree; `lower` lists the short names below, the nearest
- * first. */
+ * first. Short names lead to the tree, too, and not to `diff` as containers/storage makes them: it
+ * follows one symlink there, not two (the layers of a `podman build FROM`). */
 static int add_layer_folder(struct planner *p, const struct digest *id, const char *tree,
                             const char *lower, struct error *err)
 {
@@ -154,7 +159,6 @@ static int add_layer_folder(struct planner *p, const struct digest *id, const ch
     _cleanup_free_ char *diff = path_join(dir, "diff");
     _cleanup_free_ char *target = xasprintf("../../../%s", tree);
     _cleanup_free_ char *short_name = xasprintf(PODMAN_STORE "/overlay/l/%s", link.s);
-    _cleanup_free_ char *short_target = xasprintf("../%s/diff", hex.s);
     bool fresh;
     if (planner_is_new(p, dir, &fresh, err) < 0 || !fresh)
         return fresh ? -1 : 0;
@@ -169,7 +173,7 @@ static int add_layer_folder(struct planner *p, const struct digest *id, const ch
     if (result == 0 && *lower)
         result = add_text(p, dir, "lower", lower, err);
     changeset_end_unit(p->cs);
-    return result < 0 ? -1 : changeset_add_symlink(p->cs, short_name, short_target, err);
+    return result < 0 ? -1 : changeset_add_symlink(p->cs, short_name, target, err);
 }
 
 static int plan_stacked(struct planner *p, const struct image *image, struct error *err)

@@ -7,6 +7,7 @@
 #include "wishlist/repository.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
@@ -60,6 +61,31 @@ int repository_commit(struct repository *r, const struct changeset *cs,
     if (r->backend->commit(r, cs, options, out, err) < 0)
         return error_wrap(err, "%s %s", r->backend->noun, r->name);
     out->seconds = clock_monotonic() - start;
+    return 0;
+}
+
+int repository_remove(struct repository *r, const char *const *paths, size_t count,
+                      struct error *err)
+{
+    if (r->backend->remove(r, paths, count, err) < 0)
+        return error_wrap(err, "%s %s", r->backend->noun, r->name);
+    return 0;
+}
+
+int remove_files(int root, const char *const *paths, size_t count, struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        _cleanup_free_ char *parent = path_parent(paths[i]);
+        struct stat st;
+        if (fstatat(root, parent, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            (unlinkat(root, paths[i], 0) < 0 && errno != ENOENT) ||
+            utimensat(root, parent, (struct timespec[2]){st.st_atim, st.st_mtim},
+                      AT_SYMLINK_NOFOLLOW) < 0) {
+            int saved = errno;
+            _cleanup_free_ char *q = quoted(paths[i]);
+            return error_set_errno(err, ERROR_IO, saved, "cannot remove %s", q);
+        }
+    }
     return 0;
 }
 

@@ -52,6 +52,8 @@ struct repository_backend {
     int (*commit)(struct repository *repository, const struct changeset *cs,
                   const struct commit_options *options, struct commit_report *out,
                   struct error *err);
+    int (*remove)(struct repository *repository, const char *const *paths, size_t count,
+                  struct error *err);
     void (*free)(struct repository *repository);
 };
 /* "/var/spool/cvmfs", or what tests set. */
@@ -73,6 +75,11 @@ MUST_CHECK int repository_commit(struct repository *repository, const struct cha
                                  const struct commit_options *options, struct commit_report *out,
                                  struct error *err);
 
+/* Take files away (not directories), in one revision; what is not there is fine. The directories
+ * they lie in keep their times. */
+MUST_CHECK int repository_remove(struct repository *repository, const char *const *paths,
+                                 size_t count, struct error *err);
+
 /* What is published at a path: S_IFMT bits of its mode, 0 if there is nothing. Symlinks are not
  * followed. -1 on error. */
 MUST_CHECK int repository_type(const struct repository *repository, const char *path, mode_t *out,
@@ -86,6 +93,8 @@ MUST_CHECK int repository_read(const struct repository *repository, const char *
 /* A symlink's text, appended; nothing and 0 if there is no symlink. */
 MUST_CHECK int repository_readlink(const struct repository *repository, const char *path,
                                    struct buf *out, struct error *err);
+/* For back ends: remove files below the directory `root`, whose directories keep their times. */
+MUST_CHECK int remove_files(int root, const char *const *paths, size_t count, struct error *err);
 /* The path in the file system. Owned. */
 char *repository_path(const struct repository *repository, const char *path);
 

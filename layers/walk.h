@@ -1,0 +1,22 @@
+/*
+ * A layer's entries from an unpacked tree, where there is neither its tar nor an index of ours: the
+ * layers that the Go tool published. ".wh.NAME" files and devices 0:0 are deletions, as in a tar.
+ * Contents are not read: the index has sizes, but no hashes and no data.
+ */
+#ifndef LAYERS_WALK_H
+#define LAYERS_WALK_H
+
+#include "base/error.h"
+#include "layers/layer.h"
+
+/* `root` is the layer's `layerfs`. The result has no data: layer_release(). */
+MUST_CHECK int layer_walk(const char *root, struct layer *out, struct error *err);
+
+/* Each deletion in the old form (a file ".wh.NAME" or ".wh..wh..opq") below `root`: `found` is
+ * called with its path below it; -1 from it stops. */
+MUST_CHECK int layer_find_old_whiteouts(const char *root,
+                                        int (*found)(void *arg, const char *path,
+                                                     struct error *err),
+                                        void *arg, struct error *err);
+
+#endif
