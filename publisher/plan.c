@@ -52,8 +52,10 @@ int planner_ensure_directory(struct planner *p, const char *path, struct error *
     bool there;
     if (changeset_has(p->cs, path))
         return 0;
-    if (is_directory(p->repository, path, &there, err) < 0 || there)
-        return there ? 0 : -1;
+    if (is_directory(p->repository, path, &there, err) < 0)
+        return -1;
+    if (there)
+        return 0;
     if (changeset_add_directory(p->cs, path, err) < 0)
         return -1;
     return wants_catalog(path) ? changeset_add_catalog(p->cs, path, err) : 0;

@@ -160,8 +160,10 @@ static int add_layer_folder(struct planner *p, const struct digest *id, const ch
     _cleanup_free_ char *target = xasprintf("../../../%s", tree);
     _cleanup_free_ char *short_name = xasprintf(PODMAN_STORE "/overlay/l/%s", link.s);
     bool fresh;
-    if (planner_is_new(p, dir, &fresh, err) < 0 || !fresh)
-        return fresh ? -1 : 0;
+    if (planner_is_new(p, dir, &fresh, err) < 0)
+        return -1;
+    if (!fresh)
+        return 0;
     if (planner_ensure_parents(p, dir, err) < 0 || planner_ensure_parents(p, short_name, err) < 0)
         return -1;
     changeset_begin_unit(p->cs, dir);
