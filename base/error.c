@@ -96,6 +96,7 @@ const char *error_kind_name(enum error_kind kind)
         [ERROR_LIMIT] = "limit",
         [ERROR_BUSY] = "busy",
         [ERROR_UNSUPPORTED] = "unsupported",
+        [ERROR_POLICY] = "policy",
         [ERROR_CHILD] = "child",
         [ERROR_CANCELLED] = "cancelled",
         [ERROR_BUG] = "bug",

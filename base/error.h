@@ -26,6 +26,7 @@ enum error_kind {
     ERROR_CORRUPT,     /* bytes do not match their digest or size */
     ERROR_LIMIT,       /* larger, longer or more than we accept; a full disk */
     ERROR_UNSUPPORTED, /* well-formed, but nothing we can publish */
+    ERROR_POLICY,      /* the site's rules forbid it */
     ERROR_BUSY,        /* somebody else holds the lock or the transaction */
     ERROR_CHILD,       /* a program we ran failed */
     ERROR_CANCELLED,   /* we were asked to stop */

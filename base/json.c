@@ -3,6 +3,8 @@
 #include "base/buf.h"
 #include "base/memory.h"
 
+#include <string.h>
+
 json_t *json_parse(const char *what, const char *text, size_t len, size_t max_bytes,
                    struct error *err)
 {
@@ -19,6 +21,21 @@ json_t *json_parse(const char *what, const char *text, size_t len, size_t max_by
                   where.column, q);
     }
     return value;
+}
+
+json_t *json_parse_secret(const char *what, const char *text, size_t len, size_t max_bytes,
+                          struct error *err)
+{
+    _cleanup_error_ struct error why = ERROR_INIT;
+    json_t *value = json_parse(what, text, len, max_bytes, &why);
+    if (value)
+        return value;
+    static const char last_of_ours[] = "not valid JSON";
+    char *end = strstr(why.message, last_of_ours); /* jansson quotes what stands there */
+    if (end)
+        end[strlen(last_of_ours)] = '\0';
+    error_move(err, &why);
+    return NULL;
 }
 
 static int wrong_type(const char *what, const char *field, const char *expected, struct error *err)

@@ -17,6 +17,10 @@
 json_t *json_parse(const char *what, const char *text, size_t len, size_t max_bytes,
                    struct error *err);
 
+/* The same for text that holds secrets: the message repeats nothing of it. */
+json_t *json_parse_secret(const char *what, const char *text, size_t len, size_t max_bytes,
+                          struct error *err);
+
 /* Fields of an object, borrowed. A missing or null field is *out = NULL with the optional getters,
  * an error with the others. */
 MUST_CHECK int json_get_string(const json_t *object, const char *what, const char *field,

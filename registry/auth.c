@@ -76,10 +76,9 @@ static struct habit *find_locked(struct authorizer *authorizer, const char *key)
     return habit;
 }
 
-static char *key_of(const struct reference *ref)
+static char *key_of(const struct endpoint *at)
 {
-    return xasprintf("%s://%s/%s", ref->plain_http ? "http" : "https", ref->registry,
-                     ref->repository);
+    return xstrdup(at->base);
 }
 
 static struct habit habit_copy(const struct habit *habit)
@@ -112,12 +111,12 @@ static void remember(struct authorizer *authorizer, struct habit *habit)
 
 /* --- carrying them out --- */
 
-static int with_token(struct authorizer *authorizer, const struct reference *ref,
+static int with_token(struct authorizer *authorizer, const struct endpoint *at,
                       const struct habit *habit, uint64_t refused, struct authorization *out,
                       struct error *err)
 {
     struct token token;
-    struct token_scope scope = {ref, habit->realm, habit->service, habit->scope};
+    struct token_scope scope = {at, habit->realm, habit->service, habit->scope};
     if (token_get(authorizer->tokens, &scope, refused, &token, err) < 0)
         return -1;
     out->value = xasprintf("Bearer %s", token.text);
@@ -127,38 +126,38 @@ static int with_token(struct authorizer *authorizer, const struct reference *ref
     return 0;
 }
 
-static int with_password(struct authorizer *authorizer, const struct reference *ref,
+static int with_password(struct authorizer *authorizer, const struct endpoint *at,
                          struct authorization *out, struct error *err)
 {
     struct credential credential = {0};
-    int found = credential_lookup(authorizer->credentials, ref, &credential, err);
+    int found = credential_lookup(authorizer->credentials, at, &credential, err);
     if (found < 0)
         return -1;
     if (!found)
         return error_set(err, ERROR_AUTH,
                          "registry %s wants a user and a password, and none are known for %s/%s",
-                         ref->registry, ref->registry, ref->repository);
+                         at->registry, at->registry, at->repository);
     out->value = basic_authorization(&credential, err);
     out->with_credentials = true;
     credential_release(&credential);
     return out->value ? 0 : -1;
 }
 
-static int carry_out(struct authorizer *authorizer, const struct reference *ref,
+static int carry_out(struct authorizer *authorizer, const struct endpoint *at,
                      const struct habit *habit, uint64_t refused, struct authorization *out,
                      struct error *err)
 {
     *out = (struct authorization){0};
     if (habit->scheme == SCHEME_BEARER)
-        return with_token(authorizer, ref, habit, refused, out, err);
-    return with_password(authorizer, ref, out, err);
+        return with_token(authorizer, at, habit, refused, out, err);
+    return with_password(authorizer, at, out, err);
 }
 
-int authorizer_current(struct authorizer *authorizer, const struct reference *ref,
+int authorizer_current(struct authorizer *authorizer, const struct endpoint *at,
                        struct authorization *out, struct error *err)
 {
     struct habit habit = {0};
-    _cleanup_free_ char *key = key_of(ref);
+    _cleanup_free_ char *key = key_of(at);
     pthread_mutex_lock(&authorizer->mutex);
     const struct habit *known = find_locked(authorizer, key);
     if (known)
@@ -168,7 +167,7 @@ int authorizer_current(struct authorizer *authorizer, const struct reference *re
         *out = (struct authorization){0};
         return 0;
     }
-    int rc = carry_out(authorizer, ref, &habit, 0, out, err);
+    int rc = carry_out(authorizer, at, &habit, 0, out, err);
     habit_clear(&habit);
     return rc;
 }
@@ -184,62 +183,61 @@ static const struct challenge *find_scheme(const struct challenges *challenges, 
 }
 
 /* A token is preferred: it opens one repository for reading, a password everything. */
-static int choose(const struct challenges *challenges, const struct reference *ref,
-                  struct habit *out, struct error *err)
+static int choose(const struct challenges *challenges, const struct endpoint *at, struct habit *out,
+                  struct error *err)
 {
     const struct challenge *bearer = find_scheme(challenges, "bearer");
     const char *realm = bearer ? challenge_get(bearer, "realm") : NULL;
     if (realm) {
         const char *service = challenge_get(bearer, "service");
         const char *scope = challenge_get(bearer, "scope");
-        _cleanup_free_ char *repository = endpoint_repository(ref);
         *out = (struct habit){
-            .key = key_of(ref),
+            .key = key_of(at),
             .scheme = SCHEME_BEARER,
             .realm = xstrdup(realm),
             .service = xstrdup(service ? service : ""),
-            .scope = scope && *scope ? xstrdup(scope) : xasprintf("repository:%s:pull", repository),
+            .scope =
+                scope && *scope ? xstrdup(scope) : xasprintf("repository:%s:pull", at->repository),
         };
         return 0;
     }
     if (find_scheme(challenges, "basic")) {
-        *out = (struct habit){.key = key_of(ref), .scheme = SCHEME_BASIC};
+        *out = (struct habit){.key = key_of(at), .scheme = SCHEME_BASIC};
         return 0;
     }
     return error_set(err, ERROR_AUTH,
                      "registry %s asks for a kind of authentication that is not known here",
-                     ref->registry);
+                     at->registry);
 }
 
-static int read_challenge(const struct http_response *response, const struct reference *ref,
+static int read_challenge(const struct http_response *response, const struct endpoint *at,
                           struct habit *out, struct error *err)
 {
     _cleanup_free_ char *header = http_headers_joined(response, "www-authenticate");
     struct challenges challenges = {0};
     if (!header) {
         answer_error(response, err);
-        return error_wrap(err, "registry %s refuses, and does not say what it wants",
-                          ref->registry);
+        return error_wrap(err, "registry %s refuses, and does not say what it wants", at->registry);
     }
     if (challenges_parse(header, &challenges, err) < 0) {
-        error_wrap(err, "registry %s", ref->registry);
+        error_wrap(err, "registry %s", at->registry);
         err->kind = ERROR_AUTH;
         return -1;
     }
-    int rc = choose(&challenges, ref, out, err);
+    int rc = choose(&challenges, at, out, err);
     challenges_release(&challenges);
     return rc;
 }
 
-int authorizer_answer(struct authorizer *authorizer, const struct reference *ref,
+int authorizer_answer(struct authorizer *authorizer, const struct endpoint *at,
                       const struct http_response *response, const struct authorization *refused,
                       struct authorization *out, struct error *err)
 {
     struct habit habit;
     struct authorization answer;
-    if (read_challenge(response, ref, &habit, err) < 0)
+    if (read_challenge(response, at, &habit, err) < 0)
         return -1;
-    if (carry_out(authorizer, ref, &habit, refused->generation, &answer, err) < 0) {
+    if (carry_out(authorizer, at, &habit, refused->generation, &answer, err) < 0) {
         habit_clear(&habit);
         return -1;
     }
@@ -249,7 +247,7 @@ int authorizer_answer(struct authorizer *authorizer, const struct reference *ref
     if (same) {
         authorization_release(&answer);
         answer_error(response, err);
-        return error_wrap(err, "registry %s refuses the credentials", ref->registry);
+        return error_wrap(err, "registry %s refuses the credentials", at->registry);
     }
     *out = answer;
     return 0;

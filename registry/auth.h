@@ -37,11 +37,20 @@ MUST_CHECK int challenges_parse(const char *value, struct challenges *out, struc
 const char *challenge_get(const struct challenge *challenge, const char *name);
 void challenges_release(struct challenges *challenges);
 
+/* A user with a password, or with an identity token (an OAuth2 refresh token, which buys access
+ * tokens at the token service and is good for nothing else), or with both. */
 struct credential {
-    char *username; /* owned */
+    char *username; /* owned; may be NULL beside an identity token */
     char *password;
+    char *identity_token; /* or NULL */
 };
-void credential_release(struct credential *credential); /* wipes the password */
+void credential_release(struct credential *credential); /* wipes the secrets */
+void credential_copy(struct credential *dst, const struct credential *src);
+/* Overwrite and free. NULL is fine. */
+void secret_free(char *secret);
+/* Overwrite what a buffer holds, and release it. */
+struct buf;
+void secret_buf_release(struct buf *b);
 
 /* Where credentials come from. `lookup` returns 1 with *out filled (the caller's to release), 0 if
  * it knows none for that registry and repository, -1 on error. Called from several threads. */

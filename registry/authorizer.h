@@ -19,11 +19,11 @@ struct authorization {
 void authorization_release(struct authorization *authorization); /* wipes it */
 
 /* What to send first. */
-MUST_CHECK int authorizer_current(struct authorizer *authorizer, const struct reference *ref,
+MUST_CHECK int authorizer_current(struct authorizer *authorizer, const struct endpoint *at,
                                   struct authorization *out, struct error *err);
 /* What to send after a 401 whose request carried `refused`. ERROR_AUTH if there is nothing else to
  * try: no challenge we can answer, no credentials, or the same ones again. */
-MUST_CHECK int authorizer_answer(struct authorizer *authorizer, const struct reference *ref,
+MUST_CHECK int authorizer_answer(struct authorizer *authorizer, const struct endpoint *at,
                                  const struct http_response *response,
                                  const struct authorization *refused, struct authorization *out,
                                  struct error *err);

@@ -5,6 +5,7 @@
 #include "registry/answer.h"
 #include "registry/endpoint.h"
 #include "registry/request.h"
+#include "registry/url.h"
 
 #define DEFAULT_ATTEMPTS      4
 #define DEFAULT_PAUSE_SECONDS 0.5
@@ -22,11 +23,16 @@ struct registry_client *registry_client_new(const struct registry_options *optio
             options->stall_seconds > 0 ? options->stall_seconds : DEFAULT_STALL_SECONDS,
     };
     struct registry_client *client = xcalloc(1, sizeof *client);
+    client->tls = http.tls = tls_store_new(options->site);
     client->http = http_client_new(&http, err);
     if (!client->http) {
+        tls_store_free(client->tls);
         free(client);
         return NULL;
     }
+    client->site = options->site;
+    client->sizes = site_sizes_of(options->site);
+    client->load = load_new(options->site);
     client->retry = (struct retry_policy){
         .attempts = options->attempts > 0 ? options->attempts : DEFAULT_ATTEMPTS,
         .first_pause_seconds =
@@ -47,6 +53,8 @@ void registry_client_free(struct registry_client *client)
         return;
     authorizer_free(client->authorizer);
     http_client_free(client->http);
+    load_free(client->load);
+    tls_store_free(client->tls);
     free(client);
 }
 
@@ -65,13 +73,11 @@ void registry_get_counters(struct registry_client *client, struct registry_count
 /* --- manifests --- */
 
 /* Owned. `digest` before the reference's own digest before its tag. */
-static char *manifest_url(const struct reference *ref, const struct digest *digest)
+static char *manifest_path(const struct reference *ref, const struct digest *digest)
 {
     if (!digest && digest_is_set(&ref->digest))
         digest = &ref->digest;
-    _cleanup_free_ char *path =
-        xasprintf("manifests/%s", digest ? digest_text(digest).s : ref->tag);
-    return endpoint_url(ref, path);
+    return xasprintf("manifests/%s", digest ? digest_text(digest).s : ref->tag);
 }
 
 /* Docker-Content-Digest (OCI distribution specification, "Pulling manifests"); not set if it is
@@ -93,18 +99,26 @@ int registry_head_manifest(struct registry_client *client, const struct referenc
 {
     struct http_response response;
     struct digest digest;
-    _cleanup_free_ char *url = manifest_url(ref, NULL);
+    static const long no_head[] = {400, 405, 501, 0};
+    _cleanup_free_ char *path = manifest_path(ref, NULL);
     struct registry_request request = {
         .kind = REQUEST_HEAD_MANIFEST,
         .ref = ref,
-        .http = {.head = true, .url = url, .accept = media_accept()},
+        .path = path,
+        .also = no_head,
+        .http = {.head = true, .accept = media_accept()},
     };
     if (request_send(client, &request, &response, err) < 0)
         return -1;
-    int rc = header_digest(&response, &digest, err);
+    int rc = 0;
+    digest = (struct digest){0};
+    if (response.status == 200 && (rc = header_digest(&response, &digest, err)) < 0) {
+        _cleanup_free_ char *shown = url_shown(response.url);
+        error_wrap(err, "%s", shown);
+    }
     http_response_release(&response);
     if (rc < 0)
-        return error_wrap(err, "%s", url);
+        return -1;
     if (digest_is_set(&ref->digest) && digest.algorithm == ref->digest.algorithm &&
         !digest_equal(&digest, &ref->digest))
         return answer_wrong_digest(ref, "manifest", &ref->digest, &digest, err);
@@ -134,38 +148,88 @@ static int verify_manifest(const struct reference *ref, const struct digest *exp
     return 0;
 }
 
+struct manifest_get {
+    struct registry_client *client;
+    const struct reference *ref;
+    const struct digest *digest; /* as registry_get_manifest() */
+    const struct digest *known;  /* as registry_get_manifest_unless() */
+    struct fetched_manifest manifest;
+    bool unchanged;
+};
+
+static int take_manifest(struct manifest_get *get, struct http_response *response,
+                         struct error *err)
+{
+    struct fetched_manifest manifest = {.bytes = BUF_INIT};
+    if (verify_manifest(get->ref, get->digest, response, &manifest.digest, err) < 0)
+        return -1;
+    const char *type = http_header(response, "content-type");
+    if (manifest_kind(response->body.data, response->body.len, type, &manifest.kind, err) < 0) {
+        _cleanup_free_ char *shown = url_shown(response->url);
+        return error_wrap(err, "%s", shown);
+    }
+    manifest.media_type = manifest_media_type(response->body.data, response->body.len, type);
+    manifest.bytes = response->body;
+    response->body = (struct buf)BUF_INIT;
+    get->manifest = manifest;
+    return 0;
+}
+
+/* From one place, verified: what a mirror damaged is asked for elsewhere. */
+static int get_from(void *arg, const struct endpoint *at, struct error *err)
+{
+    struct manifest_get *get = arg;
+    struct http_response response;
+    static const long not_modified[] = {304, 0};
+    _cleanup_free_ char *path = manifest_path(get->ref, get->digest);
+    _cleanup_free_ char *url = endpoint_url(at, path);
+    _cleanup_free_ char *etag = get->known ? xasprintf("\"%s\"", digest_text(get->known).s) : NULL;
+    struct registry_request request = {
+        .kind = REQUEST_GET_MANIFEST,
+        .ref = get->ref,
+        .also = etag ? not_modified : NULL,
+        .http = {.url = url,
+                 .accept = media_accept(),
+                 .if_none_match = etag,
+                 .max_body_bytes = get->client->sizes.manifest_bytes},
+    };
+    if (request_send_to(get->client, at, &request, &response, err) < 0)
+        return -1;
+    get->unchanged = response.status == 304;
+    int rc = get->unchanged ? 0 : take_manifest(get, &response, err);
+    http_response_release(&response);
+    return rc;
+}
+
 int registry_get_manifest(struct registry_client *client, const struct reference *ref,
                           const struct digest *digest, struct fetched_manifest *out,
                           struct error *err)
 {
-    struct http_response response;
-    struct fetched_manifest manifest = {.bytes = BUF_INIT};
-    _cleanup_free_ char *url = manifest_url(ref, digest);
-    struct registry_request request = {
-        .kind = REQUEST_GET_MANIFEST,
-        .ref = ref,
-        .http = {.url = url, .accept = media_accept(), .max_body_bytes = LIMIT_MANIFEST_BYTES},
-    };
-    if (request_send(client, &request, &response, err) < 0)
+    struct manifest_get get = {.client = client, .ref = ref, .digest = digest};
+    if (request_anywhere(client, ref, get_from, &get, err) < 0)
         return -1;
-    int rc = verify_manifest(ref, digest, &response, &manifest.digest, err);
-    if (rc == 0)
-        rc = manifest_kind(response.body.data, response.body.len,
-                           http_header(&response, "content-type"), &manifest.kind, err);
-    if (rc == 0) {
-        manifest.bytes = response.body;
-        response.body = (struct buf)BUF_INIT;
-        *out = manifest;
-    } else if (err->kind != ERROR_CORRUPT) {
-        error_wrap(err, "%s", url);
-    }
-    http_response_release(&response);
-    return rc;
+    *out = get.manifest;
+    return 0;
+}
+
+int registry_get_manifest_unless(struct registry_client *client, const struct reference *ref,
+                                 const struct digest *known, struct fetched_manifest *out,
+                                 struct error *err)
+{
+    struct manifest_get get = {.client = client, .ref = ref, .known = known};
+    if (request_anywhere(client, ref, get_from, &get, err) < 0)
+        return -1;
+    if (get.unchanged)
+        return 0;
+    *out = get.manifest;
+    return 1;
 }
 
 void fetched_manifest_release(struct fetched_manifest *manifest)
 {
     buf_release(&manifest->bytes);
+    free(manifest->media_type);
+    manifest->media_type = NULL;
 }
 
 /* --- small blobs --- */
@@ -184,31 +248,46 @@ static int verify_blob(const struct reference *ref, const struct descriptor *blo
     return 0;
 }
 
-int registry_get_blob(struct registry_client *client, const struct reference *ref,
-                      const struct descriptor *blob, size_t max_bytes, struct buf *out,
-                      struct error *err)
+struct blob_get {
+    struct registry_client *client;
+    const struct reference *ref;
+    const struct descriptor *blob;
+    size_t max_bytes;
+    struct buf *out;
+};
+
+static int get_blob_from(void *arg, const struct endpoint *at, struct error *err)
 {
+    struct blob_get *get = arg;
     struct http_response response;
-    if (blob->size > max_bytes)
-        return error_set(err, ERROR_LIMIT,
-                         "blob %s: %llu bytes, more than the %zu that are accepted",
-                         digest_text(&blob->digest).s, (unsigned long long)blob->size, max_bytes);
-    _cleanup_free_ char *path = xasprintf("blobs/%s", digest_text(&blob->digest).s);
-    _cleanup_free_ char *url = endpoint_url(ref, path);
+    _cleanup_free_ char *path = xasprintf("blobs/%s", digest_text(&get->blob->digest).s);
+    _cleanup_free_ char *url = endpoint_url(at, path);
     struct registry_request request = {
         .kind = REQUEST_GET_BLOB,
-        .ref = ref,
-        .http = {.url = url, .max_body_bytes = max_bytes},
+        .ref = get->ref,
+        .http = {.url = url, .max_body_bytes = get->max_bytes},
     };
-    if (request_send(client, &request, &response, err) < 0)
+    if (request_send_to(get->client, at, &request, &response, err) < 0)
         return -1;
-    int rc = verify_blob(ref, blob, &response.body, err);
-    atomic_fetch_add(&client->blob_bytes, response.body.len);
+    int rc = verify_blob(get->ref, get->blob, &response.body, err);
+    atomic_fetch_add(&get->client->blob_bytes, response.body.len);
     if (rc == 0) {
-        buf_release(out);
-        *out = response.body;
+        buf_release(get->out);
+        *get->out = response.body;
         response.body = (struct buf)BUF_INIT;
     }
     http_response_release(&response);
     return rc;
+}
+
+int registry_get_blob(struct registry_client *client, const struct reference *ref,
+                      const struct descriptor *blob, size_t max_bytes, struct buf *out,
+                      struct error *err)
+{
+    struct blob_get get = {client, ref, blob, max_bytes, out};
+    if (blob->size > max_bytes)
+        return error_set(err, ERROR_LIMIT,
+                         "blob %s: %llu bytes, more than the %zu that are accepted",
+                         digest_text(&blob->digest).s, (unsigned long long)blob->size, max_bytes);
+    return request_anywhere(client, ref, get_blob_from, &get, err);
 }

@@ -12,7 +12,12 @@
  * credential, nor a URL's query. ERROR_CANCELLED soon after a stop was asked for (base/cancel.h).
  *
  * Retry-After is obeyed up to 60 seconds; a registry that asks for more is not waited for, and the
- * error is for the caller to come back to later.
+ * error is for the caller to come back to later. The same holds where the quota that a registry
+ * tells of is at the site's floor.
+ *
+ * What the site says (registry/site.h) holds for every function: ERROR_POLICY for what its rules
+ * forbid, before any request; mirrors are asked before the origin, which is asked when they fail;
+ * no more requests at a time or a second than are allowed wait for their turn here.
  */
 #ifndef REGISTRY_CLIENT_H
 #define REGISTRY_CLIENT_H
@@ -22,12 +27,14 @@
 #include "base/error.h"
 #include "registry/manifest.h"
 #include "registry/reference.h"
+#include "registry/site.h"
 
 struct registry_options {
     int attempts;               /* of one request, with growing pauses; 0: 4 */
     double first_pause_seconds; /* before the second attempt; 0: 0.5; doubles, with jitter */
     double stall_seconds;       /* give up on a transfer slower than 1 kB/s for so long; 0: 30 */
-    /* Where credentials come from; NULL: none. Borrowed, must outlive the client. */
+    const struct site *site;    /* rules, mirrors, limits; NULL: none. Borrowed, as below */
+    /* Where credentials come from (registry/credentials.h); NULL: none. */
     const struct credential_source *credentials;
 };
 
@@ -36,7 +43,8 @@ struct registry_client *registry_client_new(const struct registry_options *optio
                                             struct error *err);
 void registry_client_free(struct registry_client *client);
 
-/* HEAD of the reference's manifest: its digest, not set in *out if the registry does not say. */
+/* HEAD of the reference's manifest: its digest, not set in *out if the registry does not say, or
+ * has no HEAD. Then registry_get_manifest_unless() is the way to ask. */
 MUST_CHECK int registry_head_manifest(struct registry_client *client, const struct reference *ref,
                                       struct digest *out, struct error *err);
 
@@ -44,6 +52,7 @@ struct fetched_manifest {
     struct buf bytes; /* byte for byte as the registry sent it */
     struct digest digest;
     enum media_kind kind; /* MEDIA_MANIFEST or MEDIA_INDEX */
+    char *media_type;     /* what it says it is, or the registry does; NULL: neither says */
 };
 /* GET it: by `digest` if that is not NULL (what a HEAD said, or an entry of an index), else by the
  * reference's own digest, else by its tag. Verified against that digest, for a tag against the
@@ -51,10 +60,16 @@ struct fetched_manifest {
 MUST_CHECK int registry_get_manifest(struct registry_client *client, const struct reference *ref,
                                      const struct digest *digest, struct fetched_manifest *out,
                                      struct error *err);
+/* The same, if it is not `known` (If-None-Match, for registries whose ETag is the digest; NULL:
+ * nothing is known): 1 with *out filled, 0 if it is unchanged, -1. */
+MUST_CHECK int registry_get_manifest_unless(struct registry_client *client,
+                                            const struct reference *ref, const struct digest *known,
+                                            struct fetched_manifest *out, struct error *err);
 void fetched_manifest_release(struct fetched_manifest *manifest);
 
 /* All tags, page by page (Link: rel="next"). `found` is called for each, on the calling thread; -1
- * from it stops. Names that are no tags are left out. */
+ * from it stops. Names that are no tags are left out. In no order, and one may come twice (a page
+ * that moved meanwhile, a mirror that failed halfway). */
 MUST_CHECK int registry_list_tags(struct registry_client *client, const struct reference *ref,
                                   int (*found)(void *arg, const char *tag, struct error *err),
                                   void *arg, struct error *err);

@@ -4,32 +4,50 @@
 
 #include <string.h>
 
-static void free_secret(char *secret)
+void secret_free(char *secret)
 {
     if (secret)
         explicit_bzero(secret, strlen(secret));
     free(secret);
 }
 
+void secret_buf_release(struct buf *b)
+{
+    if (b->capacity)
+        explicit_bzero(b->data, b->capacity);
+    buf_release(b);
+}
+
 void credential_release(struct credential *credential)
 {
     free(credential->username);
-    free_secret(credential->password);
+    secret_free(credential->password);
+    secret_free(credential->identity_token);
     *credential = (struct credential){0};
+}
+
+static char *copy(const char *text)
+{
+    return text ? xstrdup(text) : NULL;
+}
+
+void credential_copy(struct credential *dst, const struct credential *src)
+{
+    *dst = (struct credential){copy(src->username), copy(src->password), copy(src->identity_token)};
 }
 
 void token_release(struct token *token)
 {
-    free_secret(token->text);
+    secret_free(token->text);
     *token = (struct token){0};
 }
 
-int credential_lookup(const struct credential_source *source, const struct reference *ref,
+int credential_lookup(const struct credential_source *source, const struct endpoint *at,
                       struct credential *out, struct error *err)
 {
     if (!source || !source->lookup)
         return 0;
-    return source->lookup(source->arg, ref->registry, ref->repository, out, err);
+    return source->lookup(source->arg, at->registry, at->repository, out, err);
 }
 
 /* RFC 4648, section 4. */
@@ -56,6 +74,11 @@ static char *base64(const char *text)
 
 char *basic_authorization(const struct credential *credential, struct error *err)
 {
+    if (!credential->username || !credential->password) {
+        error_set(err, ERROR_AUTH,
+                  "it wants a user and a password, but only an identity token is known");
+        return NULL;
+    }
     if (strchr(credential->username, ':')) {
         error_set(err, ERROR_AUTH, "a user name with a colon cannot be sent");
         return NULL;
@@ -63,7 +86,7 @@ char *basic_authorization(const struct credential *credential, struct error *err
     char *pair = xasprintf("%s:%s", credential->username, credential->password);
     char *encoded = base64(pair);
     char *value = xasprintf("Basic %s", encoded);
-    free_secret(pair);
-    free_secret(encoded);
+    secret_free(pair);
+    secret_free(encoded);
     return value;
 }

@@ -24,6 +24,7 @@
 
 struct download {
     struct registry_client *client;
+    const struct endpoint *at;
     const struct blob_download *what;
     struct hasher *hasher; /* of the first `have` bytes */
     uint64_t have;
@@ -133,7 +134,7 @@ static int attempt(struct download *d, const char *url, struct http_response *re
         .http = {.url = url, .range_start = d->have, .sink = &sink},
     };
     d->attempts++;
-    if (request_send_once(d->client, &request, response, err) < 0)
+    if (request_send_once(d->client, d->at, &request, response, err) < 0)
         return err->retryable ? 1 : -1;
     return judge(d, response, err);
 }
@@ -213,16 +214,41 @@ static int fetch_and_verify(struct download *d, const char *url, struct error *e
     }
 }
 
+/* What one place brought is the next one's beginning: the digest is of the whole. */
+static int fetch_from(void *arg, const struct endpoint *at, struct error *err)
+{
+    struct download *d = arg;
+    _cleanup_free_ char *path = xasprintf("blobs/%s", digest_text(&d->what->blob->digest).s);
+    _cleanup_free_ char *url = endpoint_url(at, path);
+    if (d->at)
+        d->inherited = d->have; /* from somebody else */
+    d->at = at;
+    d->failures = d->attempts = 0;
+    return fetch_and_verify(d, url, err);
+}
+
+static int check_size(const struct registry_client *client, const struct descriptor *blob,
+                      struct error *err)
+{
+    if (blob->size <= client->sizes.layer_bytes)
+        return 0;
+    return error_set(err, ERROR_LIMIT, "blob %s: %llu bytes, more than the %llu that are accepted",
+                     digest_text(&blob->digest).s, (unsigned long long)blob->size,
+                     (unsigned long long)client->sizes.layer_bytes);
+}
+
 int registry_download_blob(struct registry_client *client, const struct blob_download *download,
                            struct error *err)
 {
     const struct digest *digest = &download->blob->digest;
-    _cleanup_free_ char *path = xasprintf("blobs/%s", digest_text(digest).s);
-    _cleanup_free_ char *url = endpoint_url(download->ref, path);
+    if (check_size(client, download->blob, err) < 0)
+        return -1;
     _cleanup_hasher_ struct hasher *hasher = hasher_new(digest->algorithm);
     struct download d = {.client = client, .what = download, .hasher = hasher};
     struct error before = ERROR_INIT;
-    int rc = inherit(&d, &before) < 0 ? -1 : fetch_and_verify(&d, url, &before);
+    int rc = inherit(&d, &before);
+    if (rc == 0)
+        rc = request_anywhere(client, download->ref, fetch_from, &d, &before);
     if (rc < 0) {
         /* A body that is too long is as wrong as one with another digest. */
         if (before.kind == ERROR_CORRUPT && ftruncate(download->fd, 0) < 0)

@@ -7,7 +7,7 @@
 /* Docker Hub's public name serves no registry. */
 static bool is_docker_hub(const char *registry)
 {
-    return strcmp(registry, "docker.io") == 0 || strcmp(registry, "index.docker.io") == 0;
+    return strcasecmp(registry, "docker.io") == 0 || strcasecmp(registry, "index.docker.io") == 0;
 }
 
 char *endpoint_repository(const struct reference *ref)
@@ -16,10 +16,59 @@ char *endpoint_repository(const struct reference *ref)
     return xasprintf("%s%s", official ? "library/" : "", ref->repository);
 }
 
-char *endpoint_url(const struct reference *ref, const char *path)
+char *endpoint_url(const struct endpoint *endpoint, const char *path)
 {
-    _cleanup_free_ char *repository = endpoint_repository(ref);
+    return xasprintf("%s%s", endpoint->base, path);
+}
+
+static struct endpoint origin_of(const struct site *site, const struct reference *ref)
+{
+    const struct site_registry *r = site_find_registry(site, ref->registry);
+    bool http = ref->plain_http || (r && r->transport == TRANSPORT_HTTP);
+    char *repository = endpoint_repository(ref);
     const char *host = is_docker_hub(ref->registry) ? "registry-1.docker.io" : ref->registry;
-    return xasprintf("%s://%s/v2/%s/%s", ref->plain_http ? "http" : "https", host, repository,
-                     path);
+    return (struct endpoint){
+        .base = xasprintf("%s://%s/v2/%s/", http ? "http" : "https", host, repository),
+        .registry = xstrdup(ref->registry),
+        .repository = repository,
+        .open_line = http,
+    };
+}
+
+static struct endpoint mirror_of(const struct site *site, const struct site_mirror *m,
+                                 const struct endpoint *origin)
+{
+    const struct site_registry *r = site_find_registry(site, m->registry);
+    bool http = m->scheme == MIRROR_HTTP || (r && r->transport == TRANSPORT_HTTP) ||
+                (m->scheme == MIRROR_AS_ORIGIN && origin->open_line);
+    char *repository = xasprintf("%s%s%s", m->prefix, *m->prefix ? "/" : "", origin->repository);
+    return (struct endpoint){
+        .base = xasprintf("%s://%s/v2/%s/", http ? "http" : "https", m->registry, repository),
+        .registry = xstrdup(m->registry),
+        .repository = repository,
+        .is_mirror = true,
+        .open_line = http,
+    };
+}
+
+void endpoints_of(const struct site *site, const struct reference *ref, struct endpoints *out)
+{
+    const struct site_registry *r = site_find_registry(site, ref->registry);
+    size_t mirrors = r ? r->mirror_count : 0;
+    struct endpoint origin = origin_of(site, ref);
+    *out = (struct endpoints){xcalloc(mirrors + 1, sizeof *out->items), mirrors + 1};
+    for (size_t i = 0; i < mirrors; i++)
+        out->items[i] = mirror_of(site, &r->mirrors[i], &origin);
+    out->items[mirrors] = origin;
+}
+
+void endpoints_release(struct endpoints *endpoints)
+{
+    for (size_t i = 0; i < endpoints->count; i++) {
+        free(endpoints->items[i].base);
+        free(endpoints->items[i].registry);
+        free(endpoints->items[i].repository);
+    }
+    free(endpoints->items);
+    *endpoints = (struct endpoints){0};
 }

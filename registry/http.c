@@ -229,6 +229,10 @@ static int follow(struct http_client *client, const struct http_request *request
             *out = response;
             return 0;
         }
+        if (request->form) {
+            http_response_release(&response);
+            return error_set(err, ERROR_NET, "a redirect, but what was sent goes nowhere else");
+        }
         char *target = redirect_target(&response, err);
         http_response_release(&response);
         if (!target)

@@ -7,8 +7,9 @@
  *
  * Redirects are followed here and not by libcurl, so that three rules hold: the Authorization
  * header goes to the origin (scheme, host, port) it was meant for and nowhere else; nothing leaves
- * https for http; ten redirects are enough. https_proxy, http_proxy and no_proxy of the
- * environment are obeyed as libcurl does.
+ * https for http; ten redirects are enough, and a POST follows none. What a registry's own
+ * certificates and exceptions are (registry/tls.h) is looked up for each host that is talked to.
+ * https_proxy, http_proxy and no_proxy of the environment are obeyed as libcurl does.
  *
  * Errors: ERROR_NET (retryable where a new try may help: not for a wrong certificate),
  * ERROR_LIMIT for too long headers or bodies, ERROR_CANCELLED within 0.2 s of a request to stop
@@ -19,6 +20,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "registry/tls.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +28,7 @@
 struct http_options {
     double connect_seconds; /* to have a connection, TLS included */
     double stall_seconds;   /* slower than 1 kB/s for so long: given up */
+    struct tls_store *tls;  /* borrowed */
 };
 
 struct http_client;
@@ -62,10 +65,12 @@ struct http_sink {
 };
 
 struct http_request {
-    bool head; /* else GET */
+    bool head;        /* else GET, */
+    const char *form; /* or if this is not NULL, POST of application/x-www-form-urlencoded */
     const char *url;
     const char *accept;        /* or NULL */
     const char *authorization; /* the value of that header, or NULL */
+    const char *if_none_match; /* the value of that header, or NULL: 304 is an answer then */
     uint64_t range_start;      /* first byte asked for; 0: all, no Range header */
     size_t max_body_bytes;     /* without a sink: ERROR_LIMIT beyond */
     const struct http_sink *sink;

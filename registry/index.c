@@ -42,7 +42,7 @@ static int parse_entry(const json_t *item, size_t number, struct index_entry *ou
         return -1;
     if (media_kind_of(type) != MEDIA_MANIFEST && media_kind_of(type) != MEDIA_INDEX)
         return 0;
-    if (descriptor_parse(item, what, LIMIT_MANIFEST_BYTES, &entry.manifest, err) < 0)
+    if (descriptor_parse(item, what, LIMIT_MANIFEST_BYTES_MAX, &entry.manifest, err) < 0)
         return -1;
     if (parse_platform(item, what, &entry.platform, err) < 0) {
         descriptor_release(&entry.manifest);

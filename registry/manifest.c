@@ -85,7 +85,7 @@ static int decide(const char *field, const char *content_type, enum media_kind s
 
 static json_t *parse_object(const char *bytes, size_t len, const char *what, struct error *err)
 {
-    json_t *doc = json_parse(what, bytes, len, LIMIT_MANIFEST_BYTES, err);
+    json_t *doc = json_parse(what, bytes, len, LIMIT_MANIFEST_BYTES_MAX, err);
     if (doc && !json_is_object(doc)) {
         json_decref(doc);
         error_set(err, ERROR_PARSE, "%s: expected a JSON object", what);
@@ -116,6 +116,16 @@ int manifest_kind(const char *bytes, size_t len, const char *content_type, enum 
 {
     _cleanup_json_ json_t *doc = parse_object(bytes, len, "manifest", err);
     return doc ? kind_of_doc(doc, content_type, out, err) : -1;
+}
+
+char *manifest_media_type(const char *bytes, size_t len, const char *content_type)
+{
+    _cleanup_error_ struct error ignored = ERROR_INIT;
+    _cleanup_json_ json_t *doc = parse_object(bytes, len, "manifest", &ignored);
+    const char *field = json_string_value(json_object_get(doc, "mediaType"));
+    if (!field)
+        field = media_type_is_generic(content_type) ? NULL : content_type;
+    return field ? xstrndup(field, strcspn(field, "; \t")) : NULL;
 }
 
 /* A document that must be of one kind. */
@@ -185,7 +195,7 @@ static int parse_config_descriptor(const json_t *doc, struct descriptor *out, st
                          "container image",
                          q);
     }
-    return descriptor_parse(config, what, LIMIT_CONFIG_BYTES, out, err);
+    return descriptor_parse(config, what, LIMIT_CONFIG_BYTES_MAX, out, err);
 }
 
 static int layer_type(const char *what, const char *name, struct layer_descriptor *out,

@@ -13,6 +13,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -89,6 +90,11 @@ struct image_config {
  * the two contradict each other; ERROR_UNSUPPORTED for schema 1 and unknown types. */
 MUST_CHECK int manifest_kind(const char *bytes, size_t len, const char *content_type,
                              enum media_kind *out, struct error *err);
+/* The media type that a document says it has, else what the registry said, unless that says nothing
+ * ("application/json"). Owned; NULL if neither does. */
+char *manifest_media_type(const char *bytes, size_t len, const char *content_type);
+/* Whether two names of media types are the same: case and parameters do not matter. */
+bool media_type_is_same(const char *a, const char *b);
 /* ERROR_UNSUPPORTED for an artifact that is not a container image (its config or a layer has
  * another media type), naming the type. */
 MUST_CHECK int manifest_parse(const char *bytes, size_t len, struct manifest *out,

@@ -1,5 +1,7 @@
 #include "registry/media_type.h"
 
+#include "base/memory.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -32,6 +34,12 @@ static bool type_equals(const char *value, const char *name)
 {
     size_t len = strcspn(value, "; \t");
     return len == strlen(name) && strncasecmp(value, name, len) == 0;
+}
+
+bool media_type_is_same(const char *a, const char *b)
+{
+    _cleanup_free_ char *name = xstrndup(b, strcspn(b, "; \t"));
+    return type_equals(a, name);
 }
 
 const struct media_type *media_type_find(const char *name)

@@ -12,7 +12,9 @@
 #define PAGES_MAX 10000 /* a registry may give fewer tags a page than we ask for */
 
 struct listing {
+    struct registry_client *client;
     const struct reference *ref;
+    const struct endpoint *at; /* all pages come from one place */
     int (*found)(void *arg, const char *tag, struct error *err);
     void *arg;
     size_t tags;
@@ -84,7 +86,7 @@ static int read_tags(struct listing *listing, const struct buf *body, struct err
 }
 
 /* 1 if there is another page, 0 if not. */
-static int list_page(struct registry_client *client, struct listing *listing, struct error *err)
+static int list_page(struct listing *listing, struct error *err)
 {
     struct http_response response;
     const char *url = listing->urls[listing->url_count - 1];
@@ -93,7 +95,7 @@ static int list_page(struct registry_client *client, struct listing *listing, st
         .ref = listing->ref,
         .http = {.url = url, .accept = "application/json", .max_body_bytes = LIMIT_TAGS_PAGE_BYTES},
     };
-    if (request_send(client, &request, &response, err) < 0)
+    if (request_send_to(listing->client, listing->at, &request, &response, err) < 0)
         return -1;
     int rc = read_tags(listing, &response.body, err);
     if (rc == 0 && (rc = follow_link(listing, &response, err)) < 0) {
@@ -104,16 +106,23 @@ static int list_page(struct registry_client *client, struct listing *listing, st
     return rc;
 }
 
-int registry_list_tags(struct registry_client *client, const struct reference *ref,
-                       int (*found)(void *arg, const char *tag, struct error *err), void *arg,
-                       struct error *err)
+static int list_from(void *arg, const struct endpoint *at, struct error *err)
 {
-    struct listing listing = {.ref = ref, .found = found, .arg = arg};
-    int more = next_page(&listing, endpoint_url(ref, "tags/list?n=1000"), err) < 0 ? -1 : 1;
+    struct listing listing = *(struct listing *)arg;
+    listing.at = at;
+    int more = next_page(&listing, endpoint_url(at, "tags/list?n=1000"), err) < 0 ? -1 : 1;
     while (more > 0)
-        more = list_page(client, &listing, err);
+        more = list_page(&listing, err);
     for (size_t i = 0; i < listing.url_count; i++)
         free(listing.urls[i]);
     free(listing.urls);
     return more;
+}
+
+int registry_list_tags(struct registry_client *client, const struct reference *ref,
+                       int (*found)(void *arg, const char *tag, struct error *err), void *arg,
+                       struct error *err)
+{
+    struct listing listing = {.client = client, .ref = ref, .found = found, .arg = arg};
+    return request_anywhere(client, ref, list_from, &listing, err);
 }

@@ -62,12 +62,12 @@ void token_cache_free(struct token_cache *cache)
 /* https://registry/, or http:// where the user wrote that: what the token is for. */
 static int check_realm(const struct token_scope *scope, bool with_credentials, struct error *err)
 {
-    if (!with_credentials || scope->ref->plain_http || url_is_https(scope->realm))
+    if (!with_credentials || scope->at->open_line || url_is_https(scope->realm))
         return 0;
     _cleanup_free_ char *shown = url_shown(scope->realm);
     return error_set(err, ERROR_AUTH,
                      "registry %s wants credentials sent to %s, an open line: refused",
-                     scope->ref->registry, shown);
+                     scope->at->registry, shown);
 }
 
 /* Several scopes in a challenge are separated by spaces; the token service takes one a parameter.
@@ -89,7 +89,7 @@ static char *token_url(const struct token_scope *scope, const char *account, str
         url = *one ? url_add_query(before, &param, 1, err) : xstrdup(before);
     }
     if (!url)
-        error_wrap(err, "token service of %s", scope->ref->registry);
+        error_wrap(err, "token service of %s", scope->at->registry);
     return url;
 }
 
@@ -106,7 +106,8 @@ static int parse_answer(const struct buf *body, char **out_token, double *out_li
                         struct error *err)
 {
     const char *what = "answer of the token service", *token, *access;
-    _cleanup_json_ json_t *doc = json_parse(what, body->data, body->len, LIMIT_TOKEN_BYTES, err);
+    _cleanup_json_ json_t *doc =
+        json_parse_secret(what, body->data, body->len, LIMIT_TOKEN_BYTES, err);
     if (!doc)
         return -1;
     if (!json_is_object(doc))
@@ -141,29 +142,53 @@ static int refused(const struct token_scope *scope, const struct http_response *
 {
     answer_error(response, err);
     if (err->kind != ERROR_AUTH)
-        return error_wrap(err, "token service of %s", scope->ref->registry);
-    return error_wrap(err, "token service of %s refuses %s %s/%s", scope->ref->registry,
+        return error_wrap(err, "token service of %s", scope->at->registry);
+    return error_wrap(err, "token service of %s refuses %s %s/%s", scope->at->registry,
                       with_credentials ? "the credentials for" : "anonymous access to",
-                      scope->ref->registry, scope->ref->repository);
+                      scope->at->registry, scope->at->repository);
 }
 
-static int ask(struct token_cache *cache, const struct token_scope *scope, const char *url,
-               const char *authorization, char **out_token, double *out_life, struct error *err)
+/* 1 if the service does not know POST ("If the request returns 404 …, refer to GET"). */
+static int ask(struct token_cache *cache, const struct token_scope *scope,
+               const struct http_request *request, char **out_token, double *out_life,
+               struct error *err)
 {
     struct http_response response = {.body = BUF_INIT};
-    struct fetch fetch = {cache,
-                          {.url = url,
-                           .accept = "application/json",
-                           .authorization = authorization,
-                           .max_body_bytes = LIMIT_TOKEN_BYTES}};
+    struct fetch fetch = {cache, *request};
+    bool with_credentials = request->authorization || request->form;
+    fetch.request.accept = "application/json";
+    fetch.request.max_body_bytes = LIMIT_TOKEN_BYTES;
     if (retry_run(&cache->options.retry, send_once, &fetch, &response, err) < 0)
-        return error_wrap(err, "token service of %s", scope->ref->registry);
+        return error_wrap(err, "token service of %s", scope->at->registry);
     int rc;
-    if (response.status != 200)
-        rc = refused(scope, &response, authorization != NULL, err);
+    if (request->form && (response.status == 404 || response.status == 405))
+        rc = 1;
+    else if (response.status != 200)
+        rc = refused(scope, &response, with_credentials, err);
     else if ((rc = parse_answer(&response.body, out_token, out_life, err)) < 0)
-        error_wrap(err, "token service of %s", scope->ref->registry);
+        error_wrap(err, "token service of %s", scope->at->registry);
+    if (response.status == 200 && response.body.capacity)
+        explicit_bzero(response.body.data, response.body.capacity);
     http_response_release(&response);
+    return rc;
+}
+
+static int ask_with_identity(struct token_cache *cache, const struct token_scope *scope,
+                             const char *identity_token, char **out_token, double *out_life,
+                             struct error *err)
+{
+    struct url_param params[] = {{"grant_type", "refresh_token"},
+                                 {"service", scope->service},
+                                 {"client_id", "ducc"},
+                                 {"scope", scope->scope},
+                                 {"refresh_token", identity_token}};
+    _cleanup_free_ char *url = url_resolve(scope->realm, scope->realm, err);
+    if (!url)
+        return error_wrap(err, "token service of %s", scope->at->registry);
+    char *form = url_form(params, sizeof params / sizeof params[0]);
+    int rc = ask(cache, scope, &(struct http_request){.url = url, .form = form}, out_token,
+                 out_life, err);
+    secret_free(form);
     return rc;
 }
 
@@ -171,13 +196,22 @@ static int fetch_with(struct token_cache *cache, const struct token_scope *scope
                       const struct credential *credential, char **out_token, double *out_life,
                       struct error *err)
 {
-    _cleanup_free_ char *authorization = NULL;
+    char *authorization = NULL;
     if (check_realm(scope, credential != NULL, err) < 0)
         return -1;
+    if (credential && credential->identity_token) {
+        int rc =
+            ask_with_identity(cache, scope, credential->identity_token, out_token, out_life, err);
+        if (rc <= 0)
+            return rc;
+    }
     if (credential && !(authorization = basic_authorization(credential, err)))
-        return -1;
+        return error_wrap(err, "token service of %s", scope->at->registry);
     _cleanup_free_ char *url = token_url(scope, credential ? credential->username : NULL, err);
-    return url ? ask(cache, scope, url, authorization, out_token, out_life, err) : -1;
+    struct http_request request = {.url = url, .authorization = authorization};
+    int rc = url ? ask(cache, scope, &request, out_token, out_life, err) : -1;
+    secret_free(authorization);
+    return rc;
 }
 
 /* *out_life: seconds from before the request. */
@@ -185,7 +219,7 @@ static int fetch(struct token_cache *cache, const struct token_scope *scope, str
                  double *out_life, struct error *err)
 {
     struct credential credential = {0};
-    int found = credential_lookup(cache->options.credentials, scope->ref, &credential, err);
+    int found = credential_lookup(cache->options.credentials, scope->at, &credential, err);
     if (found < 0)
         return -1;
     int rc = fetch_with(cache, scope, found ? &credential : NULL, &out->text, out_life, err);
@@ -200,8 +234,7 @@ static int fetch(struct token_cache *cache, const struct token_scope *scope, str
  * from one repository to the next. */
 static char *key_of(const struct token_scope *scope)
 {
-    return xasprintf("%d\n%s\n%s\n%s\n%s\n%s", scope->ref->plain_http, scope->ref->registry,
-                     scope->ref->repository, scope->realm, scope->service, scope->scope);
+    return xasprintf("%s\n%s\n%s\n%s", scope->at->base, scope->realm, scope->service, scope->scope);
 }
 
 static struct entry *find_or_add(struct token_cache *cache, const struct token_scope *scope)

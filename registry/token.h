@@ -1,14 +1,15 @@
 /*
  * Tokens of the Docker Registry v2 token authentication (internal to registry/): fetched with GET
- * from the realm that a challenge names, kept until shortly before they expire. Threads that need
- * the same token at the same time cause one request and share its outcome.
+ * from the realm that a challenge names, or, where an identity token is held, with POST (its
+ * "Oauth2 Token Authentication": grant_type=refresh_token); kept until shortly before they expire.
+ * Threads that need the same token at the same time cause one request and share its outcome.
  */
 #ifndef REGISTRY_TOKEN_H
 #define REGISTRY_TOKEN_H
 
 #include "registry/auth.h"
+#include "registry/endpoint.h"
 #include "registry/http.h"
-#include "registry/reference.h"
 #include "registry/retry.h"
 
 #include <stdatomic.h>
@@ -27,7 +28,7 @@ void token_cache_free(struct token_cache *cache);
 
 /* Which token: of whom, for what. */
 struct token_scope {
-    const struct reference *ref;
+    const struct endpoint *at;
     const char *realm, *service, *scope; /* service: "" if the challenge has none */
 };
 
@@ -47,8 +48,7 @@ MUST_CHECK int token_get(struct token_cache *cache, const struct token_scope *sc
  * with a colon. */
 char *basic_authorization(const struct credential *credential, struct error *err);
 /* As credential_source.lookup; also for a NULL source. */
-MUST_CHECK int credential_lookup(const struct credential_source *source,
-                                 const struct reference *ref, struct credential *out,
-                                 struct error *err);
+MUST_CHECK int credential_lookup(const struct credential_source *source, const struct endpoint *at,
+                                 struct credential *out, struct error *err);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "registry/auth.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -127,8 +128,16 @@ static void add_request_header(struct transfer *t, const char *name, const char 
 {
     if (!value)
         return;
-    _cleanup_free_ char *line = xasprintf("%s: %s", name, value);
+    char *line = xasprintf("%s: %s", name, value);
     t->headers = curl_slist_append(t->headers, line);
+    secret_free(line);
+}
+
+static void wipe_headers(struct transfer *t)
+{
+    for (struct curl_slist *h = t->headers; h; h = h->next)
+        explicit_bzero(h->data, strlen(h->data));
+    curl_slist_free_all(t->headers);
 }
 
 static void set_headers(struct transfer *t, bool authorized)
@@ -136,6 +145,7 @@ static void set_headers(struct transfer *t, bool authorized)
     add_request_header(t, "Accept", t->request->accept);
     if (authorized)
         add_request_header(t, "Authorization", t->request->authorization);
+    add_request_header(t, "If-None-Match", t->request->if_none_match);
     if (t->request->range_start > 0) {
         _cleanup_free_ char *range =
             xasprintf("bytes=%llu-", (unsigned long long)t->request->range_start);
@@ -164,6 +174,32 @@ static void set_limits(CURL *easy, const struct http_options *options)
 #endif
 }
 
+static void set_tls(CURL *easy, const struct tls_settings *tls)
+{
+    if (!tls->verify) {
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    if (tls->authorities.len > 0) {
+        /* The system's own are looked up in libcurl's directory of them still. */
+        struct curl_blob blob = {tls->authorities.data, tls->authorities.len, CURL_BLOB_NOCOPY};
+        curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+    }
+    if (tls->certificate) {
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->certificate);
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key);
+    }
+}
+
+static void set_method(CURL *easy, const struct http_request *request)
+{
+    curl_easy_setopt(easy, CURLOPT_NOBODY, request->head ? 1L : 0L);
+    if (!request->form)
+        return;
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)strlen(request->form));
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->form);
+}
+
 static void set_callbacks(struct transfer *t)
 {
     curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
@@ -179,6 +215,9 @@ int transfer_init(struct transfer *t, const struct http_options *options,
                   const struct http_request *request, const char *url, bool authorized,
                   struct error *err)
 {
+    const struct tls_settings *tls = tls_store_find(options->tls, url, err);
+    if (!tls)
+        return -1;
     *t = (struct transfer){.request = request, .response = {.body = BUF_INIT}};
     t->easy = curl_easy_init();
     if (!t->easy)
@@ -194,14 +233,15 @@ int transfer_init(struct transfer *t, const struct http_options *options,
     curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     /* Wait for a connection that turns out to be HTTP/2 instead of opening one a request. */
     curl_easy_setopt(t->easy, CURLOPT_PIPEWAIT, 1L);
-    curl_easy_setopt(t->easy, CURLOPT_NOBODY, request->head ? 1L : 0L);
+    set_method(t->easy, request);
+    set_tls(t->easy, tls);
     return 0;
 }
 
 void transfer_release(struct transfer *t)
 {
     curl_easy_cleanup(t->easy);
-    curl_slist_free_all(t->headers);
+    wipe_headers(t);
     pthread_cond_destroy(&t->ended);
     http_response_release(&t->response);
     error_release(&t->error);

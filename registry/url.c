@@ -85,6 +85,20 @@ bool url_is_https(const char *url)
     return parsed && has_scheme(parsed, "https");
 }
 
+char *url_host(const char *url)
+{
+    _cleanup_url_ CURLU *parsed = parse(url);
+    if (!parsed)
+        return NULL;
+    _cleanup_part_ char *host = part_of(parsed, CURLUPART_HOST);
+    char *port = NULL;
+    if (curl_url_get(parsed, CURLUPART_PORT, &port, CURLU_NO_DEFAULT_PORT) != CURLUE_OK)
+        port = NULL;
+    char *text = xasprintf("%s%s%s", host ? host : "", port ? ":" : "", port ? port : "");
+    curl_free(port);
+    return text;
+}
+
 char *url_shown(const char *url)
 {
     _cleanup_url_ CURLU *parsed = parse(url);
@@ -100,6 +114,30 @@ char *url_shown(const char *url)
                             port ? ":" : "", port ? port : "", path ? path : "");
     curl_free(port);
     return shown;
+}
+
+static bool is_unreserved(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c && strchr("-._~", c));
+}
+
+char *url_form(const struct url_param *params, int count)
+{
+    size_t room = 1;
+    for (int i = 0; i < count; i++)
+        room += 3 * (strlen(params[i].name) + strlen(params[i].value)) + 2;
+    struct buf form = BUF_INIT;
+    buf_reserve(&form, room); /* never moved: no copy of a secret is left behind */
+    for (int i = 0; i < count; i++) {
+        buf_addf(&form, "%s%s=", i ? "&" : "", params[i].name);
+        for (const char *p = params[i].value; *p; p++)
+            if (is_unreserved(*p))
+                buf_addc(&form, *p);
+            else
+                buf_addf(&form, "%%%02X", (unsigned)(unsigned char)*p);
+    }
+    return buf_take(&form);
 }
 
 char *url_add_query(const char *url, const struct url_param *params, int count, struct error *err)

@@ -16,6 +16,9 @@ char *url_resolve(const char *base, const char *reference, struct error *err);
 /* Scheme, host and port are the same (RFC 6454). */
 bool url_same_origin(const char *a, const char *b);
 bool url_is_https(const char *url);
+/* "HOST" or "HOST:PORT", as in references: the port only if it is written and not the scheme's
+ * own. Owned; NULL if it is no URL. */
+char *url_host(const char *url);
 /* For messages: scheme://host[:port]/path. The query is left out: it may hold a signature that is
  * as good as a password. Owned. */
 char *url_shown(const char *url);
@@ -23,6 +26,9 @@ char *url_shown(const char *url);
 struct url_param {
     const char *name, *value;
 };
+/* A form of "NAME=VALUE&…", encoded (application/x-www-form-urlencoded). Owned; to be wiped if a
+ * value is secret. */
+char *url_form(const struct url_param *params, int count);
 /* Add parameters to the query, encoded. Owned. */
 char *url_add_query(const char *url, const struct url_param *params, int count, struct error *err);
 

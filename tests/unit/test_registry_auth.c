@@ -212,8 +212,9 @@ static void test_auth__open_realm_gets_no_password(void **state)
     struct token_cache *cache = token_cache_new(
         &(struct token_options){.credentials = &good_source, .request_counter = &counter});
     struct token token;
-    struct token_scope scope = {&f.ref, "http://q.io/token?x=secret", "s", "repository:a/b:pull"};
-    f.ref.plain_http = false;
+    struct endpoint at = {(char *)"https://r.io/v2/a/b/", f.ref.registry, f.ref.repository, false,
+                          false};
+    struct token_scope scope = {&at, "http://q.io/token?x=secret", "s", "repository:a/b:pull"};
     int rc = token_get(cache, &scope, 0, &token, &f.err);
     assert_failed(rc, &f.err, ERROR_AUTH, "wants credentials sent to http://q.io/token, an open");
     assert_int_equal(counter, 0);
@@ -310,12 +311,12 @@ static void test_auth__basic_encodes(void **state)
     struct error err = ERROR_INIT;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         _cleanup_free_ char *user = xstrdup(table[i][0]), *password = xstrdup(table[i][1]);
-        struct credential credential = {user, password};
+        struct credential credential = {user, password, NULL};
         _cleanup_free_ char *value = basic_authorization(&credential, &err);
         assert_string_equal(value, table[i][2]);
     }
     char colon[] = "a:b";
-    struct credential credential = {colon, colon};
+    struct credential credential = {colon, colon, NULL};
     assert_null(basic_authorization(&credential, &err));
     assert_int_equal(err.kind, ERROR_AUTH);
     error_release(&err);

@@ -244,8 +244,12 @@ static void test_endpoint__maps_docker_hub(void **state)
         struct reference ref;
         struct error err = ERROR_INIT;
         assert_int_equal(reference_parse(table[i][0], 0, &ref, &err), 0);
-        _cleanup_free_ char *url = endpoint_url(&ref, "x");
+        struct endpoints places;
+        endpoints_of(NULL, &ref, &places);
+        assert_int_equal(places.count, 1);
+        _cleanup_free_ char *url = endpoint_url(&places.items[0], "x");
         assert_string_equal(url, table[i][1]);
+        endpoints_release(&places);
         reference_release(&ref);
     }
 }
