@@ -306,8 +306,7 @@ static int open_pass(struct pass *p, struct error *err)
         dir_make(p->state.spool_dir, 0700, err) < 0 ||
         spool_open(&p->spool, p->state.spool_dir, o->spool_limit, err) < 0)
         return -1;
-    struct registry_options registry = {0};
-    p->client = registry_client_new(&registry, err);
+    p->client = registry_client_new(&o->registry, err);
     return p->client ? 0 : -1;
 }
 

@@ -24,6 +24,7 @@ struct convert_options {
     bool again;   /* look at every image as if it had never been published */
     bool dry_run; /* plan, print, and publish nothing */
     enum report_form form;
+    struct registry_options registry; /* publisher/access.h */
 };
 
 /* Design.md's exit statuses. */

@@ -3,6 +3,7 @@
 #include "base/cancel.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "publisher/access.h"
 #include "publisher/check_commands.h"
 #include "publisher/convert.h"
 #include "publisher/options.h"
@@ -148,8 +149,9 @@ static int run_convert(struct options *o)
     _cleanup_error_ struct error err = ERROR_INIT;
     struct wishes w = {0};
     struct convert_options *c = &o->convert;
+    struct access access = {0};
     int status;
-    if (read_wishes(o, &w, &err) < 0 ||
+    if (access_open(o->config, o->authfile, &access, &err) < 0 || read_wishes(o, &w, &err) < 0 ||
         platform_parse(o->platform ? o->platform : "linux/amd64", &c->platform, &err) < 0) {
         for (size_t i = 0; i < w.failed_count; i++) {
             free(w.failed[i].name);
@@ -158,6 +160,7 @@ static int run_convert(struct options *o)
         status = fail(EXIT_USAGE, &err);
     } else {
         c->repository = w.repository;
+        c->registry = access.registry;
         c->form = o->json ? REPORT_JSON : isatty(STDERR_FILENO) ? REPORT_TERMINAL : REPORT_LINES;
         if (!c->spool_base)
             c->spool_base = getenv("DUCC_TMP_DIR");
@@ -167,6 +170,7 @@ static int run_convert(struct options *o)
     }
     platform_release(&c->platform);
     wishes_release(&w);
+    access_close(&access);
     return status;
 }
 

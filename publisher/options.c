@@ -16,6 +16,8 @@ enum option_id {
     OPTION_SPOOL_LIMIT,
     OPTION_JOBS,
     OPTION_PLATFORM,
+    OPTION_CONFIG,
+    OPTION_AUTHFILE,
     OPTION_POLICY, /* publisher/policy.h knows it by its name */
     OPTION_SKIP_PODMAN,
     OPTION_SKIP_FLAT,
@@ -31,6 +33,7 @@ enum option_id {
     (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE | COMMAND_VERSION | COMMAND_HELP | COMMAND_VERIFY |  \
      COMMAND_REPAIR)
 #define CONVERTS (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE)
+#define ASKS     0
 #define CHECKS   (COMMAND_VERIFY | COMMAND_REPAIR)
 
 static const struct option_spec {
@@ -80,6 +83,11 @@ static const struct option_spec {
     {"temporary-dir", 0, "DIR", CONVERTS, OPTION_SPOOL, NULL}, /* the Go tool's name of it */
     {"spool-limit", 0, "SIZE", CONVERTS, OPTION_SPOOL_LIMIT,
      "how large the spool may grow: bytes, or with K, M, G, T (powers of 1000)"},
+    {"config", 0, "FILE", CONVERTS | ASKS, OPTION_CONFIG,
+     "the operator's configuration (default: /etc/ducc/ducc.yaml, if it is there)"},
+    {"authfile", 0, "FILE", CONVERTS | ASKS, OPTION_AUTHFILE,
+     "credentials for registries, as podman login and docker login write them (docs/registries.md "
+     "says where else they are looked for)"},
     {"json", 0, NULL, CONVERTS | CHECKS, OPTION_JSON,
      "events and results as JSON lines on standard output"},
     {"verbose", 'v', NULL, ALL, OPTION_VERBOSE, "log what is of interest when something is wrong"},
@@ -180,6 +188,12 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
                    : 0;
     case OPTION_JOBS:
         return parse_jobs(spec, value, &c->jobs, err);
+    case OPTION_CONFIG:
+        o->config = value;
+        return 0;
+    case OPTION_AUTHFILE:
+        o->authfile = value;
+        return 0;
     case OPTION_PLATFORM:
         o->platform = value;
         return 0;

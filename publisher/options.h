@@ -27,6 +27,8 @@ struct options {
     struct convert_options convert;
     const char *platform;   /* not yet parsed */
     const char *repository; /* --repo */
+    const char *config;     /* --config */
+    const char *authfile;   /* --authfile */
     char **arguments;       /* borrowed from argv, NULL-ended */
     size_t argument_count;
 };

@@ -1,0 +1,115 @@
+#include "check.h"
+
+#include "publisher/config.h"
+
+static int parse(const char *text, struct config *out, struct error *err)
+{
+    return config_parse("/etc/ducc/d.yaml", text, strlen(text), out, err);
+}
+
+static void test_config__registries(void **state)
+{
+    (void)state;
+    struct config config;
+    struct error err = ERROR_INIT;
+    assert_ok(parse("registries:\n"
+                    "  allow:\n"
+                    "    - docker.io\n"
+                    "    - {name: ours, match: '*.cern.ch'}\n"
+                    "  block: [docker.io/evil]\n"
+                    "  certificates: [/a, certs.d]\n"
+                    "  sizes: {manifest: 1M, config: 2M, layer: 3G}\n"
+                    "  defaults: {requests_at_a_time: 4, ratelimit_floor: 20}\n"
+                    "  hosts:\n"
+                    "    'Q.io:5000':\n"
+                    "      insecure: http\n"
+                    "      requests_per_second: 2.5\n"
+                    "    docker.io:\n"
+                    "      mirrors: [m.io/hub, 'http://n.io:80']\n"
+                    "      downloads_at_a_time: 3\n",
+                    &config, &err),
+              &err);
+    const struct site *site = &config.site;
+    assert_int_equal(site->allow.count, 2);
+    assert_string_equal(site->allow.items[1].name, "ours");
+    assert_string_equal(site->allow.items[1].place, "/etc/ducc/d.yaml:4:7");
+    assert_string_equal(site->block.items[0].name, "docker.io/evil");
+    assert_string_equal(site->certificates[1], "/etc/ducc/certs.d");
+    assert_int_equal(site->sizes.layer_bytes, 3000000000);
+    assert_int_equal(site_limits_of(site, "x.io").requests, 4);
+    assert_int_equal(site_find_registry(site, "q.io:5000")->transport, TRANSPORT_HTTP);
+    assert_true(site_limits_of(site, "q.io:5000").requests_per_second == 2.5);
+    assert_int_equal(site_find_registry(site, "index.docker.io")->mirror_count, 2);
+    assert_int_equal(site_limits_of(site, "docker.io").downloads, 3);
+    assert_int_equal(site_limits_of(site, "docker.io").quota_floor, 20);
+    config_release(&config);
+}
+
+static void test_config__bad_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } table[] = {
+        {"- a\n", "d.yaml:1:1: expected a mapping"},
+        {"registry: {}\n", "d.yaml:1:1: unknown key \"registry\"; here may stand registries"},
+        {"registries: []\n", "d.yaml:1:13: key \"registries\": expected a mapping"},
+        {"registries:\n  alow: [a.io]\n", "d.yaml:2:3: unknown key \"alow\"; here may stand allow"},
+        {"registries:\n  allow: a.io\n", "d.yaml:2:10: key \"allow\": expected a list of rules"},
+        {"registries:\n  allow: []\n", "d.yaml:2:10: key \"allow\": an empty list"},
+        {"registries:\n  block: [[a]]\n", "d.yaml:2:11: expected REGISTRY"},
+        {"registries:\n  block: [{name: x}]\n", "d.yaml:2:11: a rule needs the key \"match\""},
+        {"registries:\n  block: ['https://a.io']\n", "d.yaml:2:11: a rule begins with the"},
+        {"registries:\n  block: [{match: a.io, keys: [x]}]\n", "d.yaml:2:25: unknown key \"keys\""},
+        {"registries:\n  hosts: {'a.io/b': {}}\n", "d.yaml:2:11: expected a registry"},
+        {"registries:\n  hosts: {ubuntu: {}}\n", "d.yaml:2:11: expected a registry"},
+        {"registries:\n  hosts: {a.io: http}\n", "d.yaml:2:17: expected a mapping"},
+        {"registries:\n  hosts: {a.io: {insecure: true}}\n",
+         "d.yaml:2:28: key \"insecure\": expected http or unverified-tls"},
+        {"registries:\n  hosts: {a.io: {mirrors: ['ftp://x.io']}}\n",
+         "d.yaml:2:28: key \"mirrors\": not a mirror"},
+        {"registries:\n  defaults: {requests_at_a_time: 0}\n",
+         "d.yaml:2:34: key \"requests_at_a_time\": expected a number from 1 to 1000"},
+        {"registries:\n  defaults: {requests_at_a_time: 5x}\n", "d.yaml:2:34: key \"requests_at"},
+        {"registries:\n  defaults: {requests_per_second: 0}\n", "d.yaml:2:35: key \"requests_per_"},
+        {"registries:\n  defaults: {requests_per_second: nan}\n", "d.yaml:2:35: key \"request"},
+        {"registries:\n  sizes: {manifest: 1T}\n", "d.yaml:2:21: key \"manifest\": 67108864 bytes"},
+        {"registries:\n  sizes: {layer: big}\n", "d.yaml:2:18: key \"layer\": "},
+        {"registries:\n  signatures: [a.io]\n", "d.yaml:2:16: a signature rule needs the key"},
+        {"registries:\n  signatures: [{match: a.io, keys: [/no/where.pub]}]\n",
+         "d.yaml:2:37: key \"keys\": /no/where.pub"},
+        {"registries:\n  signatures: [{match: a.io, keys: [/etc/passwd]}]\n",
+         "d.yaml:2:37: key \"keys\": not a public key in PEM form"},
+        {"registries:\n\thosts: 1\n", "d.yaml:2:1: not valid YAML"},
+    };
+    for (size_t i = 0; i < COUNT(table); i++) {
+        struct config config;
+        struct error err = ERROR_INIT;
+        int rc = parse(table[i].text, &config, &err);
+        if (rc == 0)
+            fail_msg("%s: accepted", table[i].text);
+        if (!strstr(err.message, table[i].says))
+            fail_msg("%s: \"%s\", expected \"%s\"", table[i].text, err.message, table[i].says);
+        error_release(&err);
+    }
+}
+
+static void test_config__named_file_must_be_there(void **state)
+{
+    (void)state;
+    struct config config;
+    struct error err = ERROR_INIT;
+    assert_fails("--config", config_read("/no/where", &config, &err), &err, ERROR_NOT_FOUND,
+                 "/no/where");
+    error_release(&err);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_config__registries),
+        cmocka_unit_test(test_config__bad_files),
+        cmocka_unit_test(test_config__named_file_must_be_there),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
