@@ -244,9 +244,53 @@ def environment(prefix=()):
     return dict(os.environ, CONTAINERS_CONF=lower_limits()) if prefix else dict(os.environ)
 
 
-# Images of a store ---------------------------------------------------------------------------------------------------
+# Images in containers ------------------------------------------------------------------------------------------------
 
-class PublishedStore(Podman):
+class ContainerPodman(Podman):
+    """Podman that starts containers in whichever way works here."""
+
+    def call(self, *arguments, check=True):
+        """Any Podman command, in the surroundings in which containers start; gives its output as bytes."""
+        prefix = (way_to_start() or ((), ()))[0]
+        done = subprocess.run([*prefix, *self.command(*arguments)], capture_output=True, check=False,
+                              env=environment(prefix))
+        if check and done.returncode:
+            raise AssertionError(f"podman {' '.join(map(os.fsdecode, arguments))}\n{os.fsdecode(done.stderr)}")
+        return done.stdout
+
+    def container(self, image, *command, options=()):
+        """Output of a command in a container of the image."""
+        return self.call("run", *run_options(way_to_start()[1]), *options, image, *command)
+
+    def listing(self, image):
+        """The root file system that a user of the image sees: see image_only()."""
+        if not way_to_start():
+            return self.stacked(image)
+        return image_only(parse_listing(self.container(image, "--list", *COVERED, options=["--entrypoint", PLACE])))
+
+    def stacked(self, image):
+        """The same without a container: mounted by Podman."""
+        merged = self.run("image", "mount", image).strip()
+        try:
+            return image_only(tree(merged, ignore=COVERED))
+        finally:
+            self.run("image", "umount", image)
+
+    def start(self, image, *arguments):
+        """(arguments, environment) that the probe gets as the image's entry point or command."""
+        if way_to_start():
+            return parse_start(self.container(image, *arguments))
+        name = self.call("create", image, *arguments).decode().strip()
+        try:
+            found = json.loads(self.call("inspect", name))[0]
+        finally:
+            self.call("rm", name)
+        pairs = (os.fsencode(pair).partition(b"=") for pair in found["Config"]["Env"])
+        return ([os.fsencode(word) for word in [found["Path"], *found["Args"]]],
+                {key: value for key, _, value in pairs})
+
+
+class PublishedStore(ContainerPodman):
     """Podman with the store of a published tree as additional image store; its own storage is empty.
 
     The tree is seen through a read-only mount, as on a client of CernVM-FS.
@@ -264,42 +308,10 @@ class PublishedStore(Podman):
         plain = super().command()
         return [*plain, "--storage-opt", f"additionalimagestore={self.store}", *arguments]
 
-    def call(self, *arguments, check=True):
-        """Any Podman command, in the surroundings in which containers start; gives its output as bytes."""
-        prefix = (way_to_start() or ((), ()))[0]
-        done = subprocess.run([*prefix, *self.command(*arguments)], capture_output=True, check=False,
-                              env=environment(prefix))
-        if check and done.returncode:
-            raise AssertionError(f"podman {' '.join(map(str, arguments))}\n{os.fsdecode(done.stderr)}")
-        return done.stdout
-
-    def container(self, image, *command, options=()):
-        """Output of a command in a container of the image."""
-        return self.call("run", *run_options(way_to_start()[1]), *options, image, *command)
-
-    def listing(self, image):
-        """The root file system that a user of the image sees: see image_only()."""
-        if not way_to_start():
-            return self.stacked(image)
-        return image_only(parse_listing(self.container(image, "--list", *COVERED, options=["--entrypoint", PLACE])))
-
     def stacked(self, image):
-        """The same without a container: the layers stacked by hand."""
+        """The layers stacked by hand."""
         with overlay(self.stack(image), fuse=self._fuse) as merged:
             return image_only(tree(merged, ignore=COVERED))
-
-    def start(self, image, *arguments):
-        """(arguments, environment) that the probe gets as the image's entry point or command."""
-        if way_to_start():
-            return parse_start(self.container(image, *arguments))
-        name = self.call("create", image, *arguments).decode().strip()
-        try:
-            found = json.loads(self.call("inspect", name))[0]
-        finally:
-            self.call("rm", name)
-        pairs = (os.fsencode(pair).partition(b"=") for pair in found["Config"]["Env"])
-        return ([os.fsencode(word) for word in [found["Path"], *found["Args"]]],
-                {key: value for key, _, value in pairs})
 
     def stack(self, image):
         """Directories of an image's layers, lowest first, as the store's own files lead to them."""
