@@ -131,8 +131,10 @@ void podman_store_add_layer(struct podman_store *store, const struct podman_laye
     if (digest_is_set(&l->parent))
         set_text(r, "parent", digest_hex(&l->parent).s);
     set_text(r, "created", l->created);
-    set_text(r, "compressed-diff-digest", digest_text(&l->blob).s);
-    json_object_set_new(r, "compressed-size", json_integer((json_int_t)l->compressed_size));
+    if (digest_is_set(&l->blob)) {
+        set_text(r, "compressed-diff-digest", digest_text(&l->blob).s);
+        json_object_set_new(r, "compressed-size", json_integer((json_int_t)l->compressed_size));
+    }
     set_text(r, "diff-digest", digest_text(&l->diff_id).s);
     json_object_set_new(r, "diff-size", json_integer((json_int_t)l->diff_size));
     if (l->compression != COMPRESSION_NONE) /* containers/storage leaves a zero out */

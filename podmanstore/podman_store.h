@@ -45,7 +45,7 @@ void podman_store_release(struct podman_store *store);
 struct podman_layer {
     struct digest id;     /* chain id */
     struct digest parent; /* not set: the lowest */
-    struct digest blob;   /* compressed */
+    struct digest blob;   /* compressed; not set: the layer is no blob's content (a merged one) */
     uint64_t compressed_size;
     struct digest diff_id;
     uint64_t diff_size;

@@ -30,7 +30,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PIPE_SIZE (1 << 20)
+#define PIPE_SIZE        (1 << 20)
+#define PATIENCE_SECONDS 30
 
 static bool exists(const char *path)
 {
@@ -115,28 +116,51 @@ static bool is_ours(long pid, long group)
         return false;
     const char *name = strchr(stat.data, '('), *end = strrchr(stat.data, ')');
     long pgrp;
+    char process_state;
     return name && end && starts_with(name, "(cvmfs") &&
-           sscanf(end + 1, " %*c %*d %ld", &pgrp) == 1 && pgrp == group;
+           sscanf(end + 1, " %c %*d %ld", &process_state, &pgrp) == 2 && pgrp == group &&
+           process_state != 'Z';
 }
 
-/* What is left of an ingest whose ducc is gone. */
-static void kill_leftovers(long group)
+/* Send a signal (0: none) to what is left of an ingest whose ducc is gone. Returns how many
+ * processes there are. */
+static size_t signal_leftovers(long group, int number)
 {
     DIR *proc = group > 1 ? opendir("/proc") : NULL;
+    size_t found = 0;
     if (!proc)
-        return;
+        return 0;
     for (struct dirent *e; (e = readdir(proc));) {
         long pid = strtol(e->d_name, NULL, 10);
-        if (pid > 1 && is_ours(pid, group))
-            kill((pid_t)pid, SIGKILL);
+        if (pid > 1 && is_ours(pid, group)) {
+            found++;
+            kill((pid_t)pid, number);
+        }
     }
     closedir(proc);
+    return found;
+}
+
+/* Its input has ended, so that it ends by itself as a rule, and better than by force. */
+static void end_leftovers(long group)
+{
+    double start = clock_monotonic();
+    while (signal_leftovers(group, 0) > 0 && clock_monotonic() - start < PATIENCE_SECONDS)
+        clock_sleep(0.1);
+    while (signal_leftovers(group, SIGKILL) > 0 && clock_monotonic() - start < 2 * PATIENCE_SECONDS)
+        clock_sleep(0.1);
 }
 
 int cvmfs_abort(const struct repository *r, struct error *err)
 {
+    const struct cvmfs_state *s = r->state;
     const char *const argv[] = {"cvmfs_server", "abort", "-f", r->name, NULL};
-    return cvmfs_run(argv, NULL, err);
+    if (cvmfs_run(argv, NULL, err) == 0)
+        return 0;
+    if (exists(s->marker))
+        return -1;
+    error_release(err); /* an ingest that was cut short has aborted by itself meanwhile */
+    return 0;
 }
 
 static int repair(struct repository *r, struct error *err)
@@ -149,8 +173,8 @@ static int repair(struct repository *r, struct error *err)
         return -1;
     if (exists(s->marker)) {
         log_debug("%s: aborting the transaction of an earlier run of ours", r->name);
-        kill_leftovers(strtol(note.data, NULL, 10));
-        if (cvmfs_abort(r, err) < 0)
+        end_leftovers(strtol(note.data, NULL, 10));
+        if (exists(s->marker) && cvmfs_abort(r, err) < 0)
             return error_wrap(err, "cannot clean up after an earlier run of ours");
     }
     unlink(s->journal);

@@ -92,15 +92,11 @@ static void add_id(struct id_list *list, uint32_t id)
 }
 
 /* Who owns something in the layer, as Podman notes it: the owners of its tar's entries, so not of
- * directories that no entry names; a deletion's own entry is root's as a rule. */
+ * directories that no entry names, nor of deletions. */
 static void owners_of(const struct layer_index *index, struct id_list *uids, struct id_list *gids)
 {
     for (size_t i = 0; i < index->count; i++) {
         const struct layer_entry *e = &index->entries[i];
-        if (e->type == ENTRY_WHITEOUT || (e->flags & ENTRY_OPAQUE)) {
-            add_id(uids, 0);
-            add_id(gids, 0);
-        }
         if (e->type == ENTRY_WHITEOUT || e->type == ENTRY_LOWER_LINK || (e->flags & ENTRY_IMPLIED))
             continue;
         add_id(uids, e->uid);
@@ -117,27 +113,47 @@ static const char *created_of(const struct image *image)
     return image->parsed_config.created ? image->parsed_config.created : "1970-01-01T00:00:00Z";
 }
 
+static void add_record(struct planner *p, const struct image *image, struct podman_layer *record,
+                       struct id_list *uids, struct id_list *gids)
+{
+    record->created = created_of(image);
+    record->uids = uids->ids;
+    record->uid_count = uids->count;
+    record->gids = gids->ids;
+    record->gid_count = gids->count;
+    podman_store_add_layer(p->podman, record);
+    p->podman_changed = true;
+    free(uids->ids);
+    free(gids->ids);
+}
+
 static void record_layer(struct planner *p, const struct image *image, const struct image_layer *l,
-                         const struct digest *id, const struct digest *parent)
+                         const struct digest *parent)
 {
     struct id_list uids = {0}, gids = {0};
     owners_of(&l->layer.index, &uids, &gids);
-    struct podman_layer record = {.id = *id,
+    struct podman_layer record = {.id = l->chain_id,
                                   .parent = parent ? *parent : (struct digest){0},
                                   .blob = l->descriptor->blob.digest,
                                   .compressed_size = l->layer.index.header->compressed_size,
                                   .diff_id = l->diff_id,
                                   .diff_size = l->layer.index.header->diff_size,
-                                  .compression = l->descriptor->compression,
-                                  .created = created_of(image),
-                                  .uids = uids.ids,
-                                  .uid_count = uids.count,
-                                  .gids = gids.ids,
-                                  .gid_count = gids.count};
-    podman_store_add_layer(p->podman, &record);
-    p->podman_changed = true;
-    free(uids.ids);
-    free(gids.ids);
+                                  .compression = l->descriptor->compression};
+    add_record(p, image, &record, &uids, &gids);
+}
+
+/* A merged layer is no blob's content. It needs a digest all the same, for Podman to tell sizes:
+ * one that no other layer has, so that it is never taken for another. */
+static void record_merged(struct planner *p, const struct image *image, const struct digest *id)
+{
+    struct id_list uids = {0}, gids = {0};
+    struct podman_layer record = {.id = *id, .diff_id = *id};
+    for (size_t level = 0; level < image->stack_count; level++) {
+        const struct layer_index *index = &image->layers[image->stack_layers[level]].layer.index;
+        owners_of(index, &uids, &gids);
+        record.diff_size += index->header->diff_size;
+    }
+    add_record(p, image, &record, &uids, &gids);
 }
 
 static int add_text(struct planner *p, const char *dir, const char *name, const char *text,
@@ -174,6 +190,13 @@ static int add_layer_folder(struct planner *p, const struct digest *id, const ch
         result = add_text(p, dir, "link", link.s, err);
     if (result == 0 && *lower)
         result = add_text(p, dir, "lower", lower, err);
+    /* Where Podman mounts a layer to read it; in a store that it cannot write to they must be
+     * there. */
+    static const char *const places[] = {"merged", "work", "empty"};
+    for (size_t i = 0; result == 0 && i < (*lower ? 2u : 3u); i++) {
+        _cleanup_free_ char *place = path_join(dir, places[i]);
+        result = changeset_add_directory(p->cs, place, err);
+    }
     changeset_end_unit(p->cs);
     return result < 0 ? -1 : changeset_add_symlink(p->cs, short_name, target, err);
 }
@@ -187,7 +210,7 @@ static int plan_stacked(struct planner *p, const struct image *image, struct err
         _cleanup_free_ char *folder = layout_layer(&l->layer.blob);
         _cleanup_free_ char *tree = path_join(folder, "layerfs");
         if (!podman_store_has_layer(p->podman, &l->chain_id))
-            record_layer(p, image, l, &l->chain_id, parent);
+            record_layer(p, image, l, parent);
         if (add_layer_folder(p, &l->chain_id, tree, lower.data, err) < 0)
             return -1;
         struct buf next = BUF_INIT;
@@ -207,7 +230,7 @@ static int plan_one_merged(struct planner *p, const struct image *image, struct 
     struct digest id = merged_id(top_chain(image));
     _cleanup_free_ char *chain = layout_chain(top_chain(image));
     if (!podman_store_has_layer(p->podman, &id))
-        record_layer(p, image, top, &id, NULL);
+        record_merged(p, image, &id);
     return add_layer_folder(p, &id, chain, "", err);
 }
 
@@ -221,9 +244,10 @@ struct image_names {
 static void collect_names(const struct image *image, struct image_names *out)
 {
     size_t count = 0;
-    out->sets = xcalloc(image->name_count + 1, sizeof *out->sets);
-    out->flat = xcalloc(2 * image->name_count + 1, sizeof *out->flat);
-    for (size_t i = 0; i < image->name_count; i++) {
+    size_t public_names = image_public_names(image);
+    out->sets = xcalloc(public_names + 1, sizeof *out->sets);
+    out->flat = xcalloc(2 * public_names + 1, sizeof *out->flat);
+    for (size_t i = 0; i < public_names; i++) {
         const struct reference *ref = &image->names[i];
         _cleanup_free_ char *public_name = reference_name(ref);
         out->sets[i] = podman_names(ref->registry, ref->repository, public_name);

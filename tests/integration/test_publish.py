@@ -122,7 +122,8 @@ class PublishTest(IntegrationTest):
     def test_nested_catalogs(self, backend):
         self.publish(backend, "oci", options=["--chains", "all"])
         image = self.real.image
-        expected = {".layers", ".chains", ".flat", ".metadata", f".metadata/{self.real.registry.host}"}
+        expected = {".layers", ".chains", ".flat", ".metadata", f".metadata/{self.real.registry.host}", "podmanStore"}
+        expected |= {f"podmanStore/overlay{part}" for part in ("", "-images", "-layers")}
         trees = [layer_place(digest) for digest in image.layer_digests]
         trees += [place("chains", chain) for chain in image.chain_ids()] + [place("flat", image.config_digest)]
         expected |= set(trees) | {"/".join(one.split("/")[:2]) for one in trees}
