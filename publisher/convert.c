@@ -36,7 +36,7 @@ static void report_job(struct pass *p, struct job *job, enum outcome outcome)
 {
     job->reported = true;
     for (size_t i = 0; i < job->image.name_count; i++) {
-        struct result result = {.name = reference_name(&job->image.names[i]),
+        struct result result = {.name = image_label(&job->image, i),
                                 .outcome = outcome,
                                 .layers_new = job->layers_new,
                                 .layers_present = job->layers_present};
@@ -327,7 +327,9 @@ static void resolve_wishes(struct pass *p, const struct wanted_list *wanted)
                                       .repository = p->repository,
                                       .policy = &p->o->policy,
                                       .podman = &p->podman,
-                                      .platform = p->o->platform,
+                                      .platforms = p->o->platforms,
+                                      .platform_count = p->o->platform_count,
+                                      .site = p->o->registry.site,
                                       .threads = RESOLVE_THREADS,
                                       .again = p->o->again};
     resolve(&options, wanted, &p->jobs, p->report);

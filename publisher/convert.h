@@ -20,7 +20,8 @@ struct convert_options {
     uint64_t spool_limit;   /* bytes; 0: nine tenths of what is free */
     size_t jobs;            /* layers at a time; 0: by the number of processors */
     struct policy policy;
-    struct platform platform;
+    struct platform *platforms; /* wanted of an index; at least one */
+    size_t platform_count;
     bool again;   /* look at every image as if it had never been published */
     bool dry_run; /* plan, print, and publish nothing */
     enum report_form form;

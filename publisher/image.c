@@ -25,6 +25,8 @@ void image_release(struct image *image)
     buf_release(&image->index);
     buf_release(&image->manifest);
     buf_release(&image->config);
+    buf_release(&image->nested);
+    multiarch_release(&image->multiarch);
     manifest_release(&image->parsed_manifest);
     image_config_release(&image->parsed_config);
     *image = (struct image){0};
@@ -33,6 +35,21 @@ void image_release(struct image *image)
 char *image_name(const struct image *image)
 {
     return reference_name(&image->names[0]);
+}
+
+char *image_label(const struct image *image, size_t name)
+{
+    char *text = reference_name(&image->names[name]);
+    if (!image->multiarch.directory)
+        return text;
+    char *label = xasprintf("%s (%s)", text, image->multiarch.directory);
+    free(text);
+    return label;
+}
+
+size_t image_public_names(const struct image *image)
+{
+    return image->multiarch.directory && !image->multiarch.leads ? 0 : image->name_count;
 }
 
 /* ChainID(L0) = DiffID(L0); ChainID(L0|...|Ln) = Digest(ChainID(L0|...|Ln-1) + " " + DiffID(Ln)).

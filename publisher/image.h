@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "layers/layer.h"
 #include "layers/stack.h"
+#include "publisher/multiarch.h"
 #include "registry/client.h"
 #include "registry/manifest.h"
 #include "registry/reference.h"
@@ -29,6 +30,8 @@ struct image {
     size_t name_count, name_capacity;
     struct buf index;    /* the index that the tags name, byte for byte; empty if they name the */
     struct buf manifest; /* manifest itself */
+    struct buf nested;   /* an index inside the index, if that leads to the manifest; else empty */
+    struct multiarch multiarch;
     struct buf config;
     struct digest manifest_digest, config_digest;
     struct manifest parsed_manifest;
@@ -53,6 +56,12 @@ MUST_CHECK int image_parse(struct image *image, struct error *err);
  * stack them. */
 MUST_CHECK int image_assemble(struct image *image, const struct spool *spool, struct error *err);
 
+/* How messages call the image under one of its names: the name, and the architecture if it is
+ * published for several. Owned. */
+char *image_label(const struct image *image, size_t name);
+/* How many of the names are public ones of this image, rather than names that another image of the
+ * same tag leads: all or none. */
+size_t image_public_names(const struct image *image);
 /* The first public name, for messages. Owned. */
 char *image_name(const struct image *image);
 

@@ -6,7 +6,8 @@ struct job *jobs_add(struct jobs *jobs)
 {
     ARRAY_GROW(jobs->items, jobs->count, jobs->capacity);
     struct job *job = xcalloc(1, sizeof *job);
-    job->image.index = job->image.manifest = job->image.config = (struct buf)BUF_INIT;
+    job->image.index = job->image.manifest = job->image.config = job->image.nested =
+        job->polled.bytes = (struct buf)BUF_INIT;
     jobs->items[jobs->count++] = job;
     return job;
 }
@@ -17,6 +18,7 @@ void jobs_release(struct jobs *jobs)
         struct job *job = jobs->items[i];
         image_release(&job->image);
         error_release(&job->error);
+        fetched_manifest_release(&job->polled);
         free(job->tasks);
         free(job->tracked.name);
         free(job);

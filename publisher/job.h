@@ -23,6 +23,7 @@ enum job_state {
 struct job {
     struct image image;
     struct digest tag_digest; /* what the names point to: a manifest or an index. May be unset. */
+    struct fetched_manifest polled; /* that document, if polling had to fetch it; else empty */
     enum job_state state;
     struct error error;
     struct image_needs needs;

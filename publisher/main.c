@@ -49,6 +49,8 @@ struct wishes {
     struct result *failed; /* entries that could not be understood */
     size_t failed_count;
     char *repository;
+    struct platform *platforms;
+    size_t platform_count;
 };
 
 static void wishes_release(struct wishes *w)
@@ -56,6 +58,9 @@ static void wishes_release(struct wishes *w)
     wanted_release(&w->wanted);
     free(w->failed); /* the report took what they hold */
     free(w->repository);
+    for (size_t i = 0; i < w->platform_count; i++)
+        platform_release(&w->platforms[i]);
+    free(w->platforms);
 }
 
 static void take_problems(struct wishes *w, const struct recipe *recipe)
@@ -95,6 +100,9 @@ static int read_recipe(struct wishes *w, const char *path, const char *repositor
     if (recipe_read(path, &recipe, err) < 0 || take_policy(&recipe, policy, err) < 0)
         return -1;
     w->repository = xstrdup(repository ? repository : recipe.repository);
+    w->platforms = TAKE_PTR(recipe.platforms);
+    w->platform_count = recipe.platform_count;
+    recipe.platform_count = 0;
     take_problems(w, &recipe);
     for (size_t i = 0; i < recipe.wish_count; i++) {
         struct wish *wish = &recipe.wishes[i];
@@ -144,6 +152,24 @@ static int read_wishes(struct options *o, struct wishes *w, struct error *err)
     return repository_check(w->repository, err);
 }
 
+/* --platform before what the recipe says, and linux/amd64 if neither says anything. */
+static int choose_platforms(const struct options *o, struct wishes *w, struct error *err)
+{
+    static const char *usual[] = {"linux/amd64"};
+    if (o->platform_count == 0 && w->platform_count > 0)
+        return 0;
+    const char *const *texts = o->platform_count ? o->platforms : usual;
+    size_t count = o->platform_count ? o->platform_count : 1;
+    for (size_t i = 0; i < w->platform_count; i++)
+        platform_release(&w->platforms[i]);
+    free(w->platforms);
+    w->platforms = xcalloc(count, sizeof *w->platforms);
+    for (w->platform_count = 0; w->platform_count < count; w->platform_count++)
+        if (platform_parse(texts[w->platform_count], &w->platforms[w->platform_count], err) < 0)
+            return -1;
+    return 0;
+}
+
 static int run_convert(struct options *o)
 {
     _cleanup_error_ struct error err = ERROR_INIT;
@@ -152,7 +178,7 @@ static int run_convert(struct options *o)
     struct access access = {0};
     int status;
     if (access_open(o->config, o->authfile, &access, &err) < 0 || read_wishes(o, &w, &err) < 0 ||
-        platform_parse(o->platform ? o->platform : "linux/amd64", &c->platform, &err) < 0) {
+        choose_platforms(o, &w, &err) < 0) {
         for (size_t i = 0; i < w.failed_count; i++) {
             free(w.failed[i].name);
             error_release(&w.failed[i].error);
@@ -160,6 +186,8 @@ static int run_convert(struct options *o)
         status = fail(EXIT_USAGE, &err);
     } else {
         c->repository = w.repository;
+        c->platforms = w.platforms;
+        c->platform_count = w.platform_count;
         c->registry = access.registry;
         c->form = o->json ? REPORT_JSON : isatty(STDERR_FILENO) ? REPORT_TERMINAL : REPORT_LINES;
         if (!c->spool_base)
@@ -168,7 +196,6 @@ static int run_convert(struct options *o)
         if (err.kind != ERROR_NONE)
             status = fail((enum exit_status)status, &err);
     }
-    platform_release(&c->platform);
     wishes_release(&w);
     access_close(&access);
     return status;

@@ -53,7 +53,7 @@ static const struct option_spec {
     {"chains", 0, "top|all|none", CONVERTS, OPTION_POLICY,
      "which chains to publish: of the whole image (top, the default), one after each layer, none"},
     {"platform", 0, "OS/ARCH[/VARIANT]", CONVERTS, OPTION_PLATFORM,
-     "which image to take of an index (default: linux/amd64)"},
+     "which image to take of an index (default: linux/amd64); given several times, all of them"},
     {"podman", 0, "layers|merged|none", CONVERTS, OPTION_POLICY,
      "the image store for Podman: the image's layers (the default), one merged layer (short "
      "lookups, "
@@ -195,7 +195,8 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         o->authfile = value;
         return 0;
     case OPTION_PLATFORM:
-        o->platform = value;
+        ARRAY_GROW(o->platforms, o->platform_count, o->platform_capacity);
+        o->platforms[o->platform_count++] = value;
         return 0;
     case OPTION_POLICY:
         return policy_set(&c->policy, spec->name, value ? value : "yes", err) < 0
@@ -374,7 +375,9 @@ int options_parse(char **argv, struct options *out, struct error *err)
 void options_release(struct options *o)
 {
     free(o->arguments);
+    free(o->platforms);
     o->arguments = NULL;
+    o->platforms = NULL;
 }
 
 /* ---- help ---- */

@@ -25,7 +25,8 @@ struct options {
     bool layers; /* --layers of verify and repair */
     enum log_level log_level;
     struct convert_options convert;
-    const char *platform;   /* not yet parsed */
+    const char **platforms; /* of --platform, not yet parsed */
+    size_t platform_count, platform_capacity;
     const char *repository; /* --repo */
     const char *config;     /* --config */
     const char *authfile;   /* --authfile */

@@ -384,6 +384,8 @@ static int plan_metadata(struct planner *p, const struct image *image, const cha
     if (plan_file(p, dir, "manifest.json", &image->manifest, false, err) < 0 ||
         plan_file(p, dir, "config.json", &image->config, false, err) < 0)
         return -1;
+    if (image->nested.len > 0 && plan_file(p, dir, "nested.json", &image->nested, false, err) < 0)
+        return -1;
     return plan_file(p, dir, "index.json", has_index ? &image->index : &image->manifest, !has_index,
                      err);
 }
@@ -399,23 +401,22 @@ static char *link_text(const char *name, const struct digest *config)
     return buf_take(&text);
 }
 
-static int plan_name(struct planner *p, const struct image *image, const char *name,
-                     struct error *err)
+/* A symlink with this text; nothing if it is there. CernVM-FS shows a variant link resolved. */
+static int plan_symlink(struct planner *p, const char *name, const char *text, struct error *err)
 {
-    if (p->policy->skip_flat || changeset_has(p->cs, name))
-        return 0;
     mode_t type;
+    if (changeset_has(p->cs, name))
+        return 0;
     if (repository_type(p->repository, name, &type, err) < 0)
         return -1;
     if (type != 0 && !S_ISLNK(type))
         return error_set(err, ERROR_UNSUPPORTED,
                          "%s/%s is no symlink, but the image's public name; move it away",
                          p->repository->root, name);
-    _cleanup_free_ char *text = link_text(name, &image->config_digest);
     _cleanup_buf_ struct buf old = BUF_INIT;
     if (repository_readlink(p->repository, name, &old, err) < 0)
         return -1;
-    if (strcmp(old.data, text) == 0)
+    if (strcmp(old.data, text) == 0 || multiarch_is_resolved(text, old.data))
         return 0;
     p->summary->names_new++;
     if (planner_ensure_parents(p, name, err) < 0)
@@ -423,10 +424,57 @@ static int plan_name(struct planner *p, const struct image *image, const char *n
     return changeset_add_symlink(p->cs, name, text, err);
 }
 
+static int plan_link_to_flat(struct planner *p, const struct image *image, const char *name,
+                             struct error *err)
+{
+    _cleanup_free_ char *text = link_text(name, &image->config_digest);
+    return plan_symlink(p, name, text, err);
+}
+
+static int plan_name(struct planner *p, const struct image *image, const char *name,
+                     struct error *err)
+{
+    const char *directory = image->multiarch.directory;
+    if (p->policy->skip_flat)
+        return 0;
+    if (!directory || p->repository->backend == &directory_backend)
+        return plan_link_to_flat(p, image, name, err);
+    _cleanup_free_ char *text = multiarch_variant_link(directory, name);
+    return plan_symlink(p, name, text, err);
+}
+
+static int plan_alias(struct planner *p, const char *directory, struct error *err)
+{
+    const char *alias = multiarch_alias(directory);
+    if (!alias || p->policy->skip_flat)
+        return 0;
+    _cleanup_free_ char *path = xasprintf(".multiarch/%s", alias);
+    return plan_symlink(p, path, directory, err);
+}
+
+/* Below .multiarch: of every image that is published for several architectures. */
+static int plan_multiarch_name(struct planner *p, const struct image *image, const char *name,
+                               bool metadata, struct error *err)
+{
+    _cleanup_free_ char *path = multiarch_name(image->multiarch.directory, name);
+    if (metadata)
+        return plan_metadata(p, image, path, err);
+    if (p->policy->skip_flat)
+        return 0;
+    if (plan_link_to_flat(p, image, path, err) < 0)
+        return -1;
+    return plan_alias(p, image->multiarch.directory, err);
+}
+
 static int plan_names(struct planner *p, const struct image *image, bool metadata,
                       struct error *err)
 {
-    for (size_t i = 0; i < image->name_count; i++) {
+    for (size_t i = 0; image->multiarch.directory && i < image->name_count; i++) {
+        _cleanup_free_ char *name = reference_name(&image->names[i]);
+        if (plan_multiarch_name(p, image, name, metadata, err) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < image_public_names(image); i++) {
         _cleanup_free_ char *name = reference_name(&image->names[i]);
         if ((metadata ? plan_metadata(p, image, name, err) : plan_name(p, image, name, err)) < 0)
             return -1;

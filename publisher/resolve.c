@@ -1,11 +1,11 @@
 #include "publisher/resolve.h"
 
-#include "base/limits.h"
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "base/path.h"
+#include "publisher/documents.h"
 #include "wishlist/glob.h"
 
+#include <pthread.h>
 #include <search.h>
 #include <string.h>
 
@@ -33,6 +33,7 @@ struct name {
     struct reference ref;
     const struct wanted *wish;
     struct digest digest;
+    struct fetched_manifest polled; /* what a GET brought, where HEAD does not tell */
     struct error error;
 };
 
@@ -43,6 +44,8 @@ struct resolver {
     struct name *names;
     size_t name_count, name_capacity;
     struct jobs *jobs;
+    pthread_mutex_t mutex; /* guards `siblings` */
+    struct jobs siblings;  /* further platforms of a job's names */
     /* one a wish: what its wildcard matched */
     struct expansion {
         struct reference *refs;
@@ -138,13 +141,36 @@ static void expand_wishes(struct resolver *r)
 
 /* ---- 2: digests ---- */
 
+static struct document_source source_of(const struct resolver *r)
+{
+    return (struct document_source){r->o->client, r->o->repository, r->o->again};
+}
+
+/* A registry without HEAD, or without digests: a GET, which costs nothing either if the registry
+ * knows the digest that we know. */
+static int poll_with_get(struct resolver *r, struct name *n)
+{
+    struct digest known;
+    struct document_source source = source_of(r);
+    bool has_known = documents_known_digest(&source, &n->ref, &known);
+    int changed = registry_get_manifest_unless(r->o->client, &n->ref, has_known ? &known : NULL,
+                                               &n->polled, &n->error);
+    if (changed >= 0)
+        n->digest = changed ? n->polled.digest : known;
+    return changed < 0 ? -1 : 0;
+}
+
 static void head_one(void *arg, size_t i)
 {
     struct resolver *r = arg;
     struct name *n = &r->names[i];
-    if (digest_is_set(&n->ref.digest))
+    n->polled.bytes = (struct buf)BUF_INIT;
+    if (digest_is_set(&n->ref.digest)) {
         n->digest = n->ref.digest;
-    else if (registry_head_manifest(r->o->client, &n->ref, &n->digest, &n->error) < 0)
+        return;
+    }
+    if (registry_head_manifest(r->o->client, &n->ref, &n->digest, &n->error) < 0 ||
+        (!digest_is_set(&n->digest) && poll_with_get(r, n) < 0))
         n->digest = (struct digest){0};
 }
 
@@ -169,6 +195,7 @@ static void group_names(struct resolver *r)
         if (n->error.kind != ERROR_NONE) {
             report_failure(r, &n->ref, n->wish, &n->error);
             reference_release(&n->ref);
+            fetched_manifest_release(&n->polled);
             continue;
         }
         struct job key = {.tag_digest = n->digest};
@@ -179,6 +206,12 @@ static void group_names(struct resolver *r)
         if (!found && digest_is_set(&n->digest) && !tsearch(job, &by_digest, compare_jobs))
             abort();
         job_add_name(job, &n->ref);
+        if (job->polled.bytes.len == 0) {
+            fetched_manifest_release(&job->polled);
+            job->polled = n->polled;
+        } else {
+            fetched_manifest_release(&n->polled);
+        }
     }
     tdestroy(by_digest, ignore_node);
     free(r->names);
@@ -186,165 +219,190 @@ static void group_names(struct resolver *r)
 
 /* ---- 3: documents ---- */
 
-static bool read_document(const struct resolver *r, const char *name, const char *document,
-                          struct buf *out)
+/* What the names point to. */
+static int find_top(struct resolver *r, struct job *job, struct fetched_manifest *out,
+                    struct error *err)
 {
-    _cleanup_error_ struct error ignored = ERROR_INIT;
-    _cleanup_free_ char *dir = layout_metadata(name);
-    _cleanup_free_ char *path = path_join(dir, document);
-    buf_truncate(out, 0);
-    return repository_read(r->o->repository, path, LIMIT_CONFIG_BYTES, out, &ignored) == 0;
-}
-
-static bool matches(const struct buf *bytes, const struct digest *expected)
-{
-    struct digest got = digest_of(expected->algorithm, bytes->data, bytes->len);
-    return digest_equal(&got, expected);
-}
-
-/* The manifest's digest that an index gives for our platform. */
-static int choose_manifest(const struct resolver *r, const struct buf *index, struct digest *out,
-                           uint64_t *out_size, struct error *err)
-{
-    struct index parsed = {0};
-    if (index_parse(index->data, index->len, &parsed, err) < 0)
-        return -1;
-    const struct index_entry *e = index_find(&parsed, &r->o->platform, err);
-    if (e) {
-        *out = e->manifest.digest;
-        *out_size = e->manifest.size;
-    }
-    index_release(&parsed);
-    return e ? 0 : -1;
-}
-
-/* The documents of a name that was published before, if they are what its tag names still. */
-static bool load_published(struct resolver *r, struct image *image, const char *name,
-                           const struct digest *tag_digest)
-{
-    _cleanup_error_ struct error ignored = ERROR_INIT;
-    struct digest manifest = *tag_digest;
-    uint64_t size;
-    bool through_index = read_document(r, name, "index.json", &image->index) &&
-                         matches(&image->index, tag_digest) &&
-                         choose_manifest(r, &image->index, &manifest, &size, &ignored) == 0;
-    if (!through_index)
-        buf_truncate(&image->index, 0);
-    if (!read_document(r, name, "manifest.json", &image->manifest) ||
-        !matches(&image->manifest, &manifest))
-        return false;
-    image->manifest_digest = manifest;
-    struct manifest parsed = {0};
-    bool good = manifest_parse(image->manifest.data, image->manifest.len, &parsed, &ignored) == 0 &&
-                read_document(r, name, "config.json", &image->config) &&
-                matches(&image->config, &parsed.config.digest);
-    manifest_release(&parsed);
-    return good;
-}
-
-static void forget_documents(struct image *image)
-{
-    buf_truncate(&image->index, 0);
-    buf_truncate(&image->manifest, 0);
-    buf_truncate(&image->config, 0);
-}
-
-static int fetch_manifest(struct resolver *r, const struct reference *ref,
-                          const struct digest *digest, struct fetched_manifest *out,
-                          struct error *err)
-{
-    return registry_get_manifest(r->o->client, ref, digest_is_set(digest) ? digest : NULL, out,
-                                 err);
-}
-
-static int fetch_platform_manifest(struct resolver *r, struct image *image,
-                                   const struct reference *ref, struct fetched_manifest *m,
-                                   struct error *err)
-{
-    struct digest chosen;
-    uint64_t size;
-    buf_add(&image->index, m->bytes.data, m->bytes.len);
-    fetched_manifest_release(m);
-    *m = (struct fetched_manifest){.bytes = BUF_INIT};
-    if (choose_manifest(r, &image->index, &chosen, &size, err) < 0 ||
-        fetch_manifest(r, ref, &chosen, m, err) < 0)
-        return -1;
-    if (m->kind != MEDIA_MANIFEST)
-        return error_set(err, ERROR_UNSUPPORTED, "an index inside an index");
-    if (m->bytes.len != size)
-        return error_set(err, ERROR_CORRUPT,
-                         "the index says that its manifest has %llu bytes, but "
-                         "it has %zu",
-                         (unsigned long long)size, m->bytes.len);
+    struct document_source source = source_of(r);
+    if (job->polled.bytes.len == 0)
+        return documents_top(&source, &job->image, &job->tag_digest, out, err);
+    *out = job->polled;
+    job->polled = (struct fetched_manifest){.bytes = BUF_INIT};
     return 0;
 }
 
-static int fetch_documents(struct resolver *r, struct image *image, const struct reference *ref,
-                           const struct digest *digest, struct error *err)
+/* The platforms of an index that are wanted and there. */
+struct targets {
+    struct document_choice *choices;
+    const struct platform **platforms;
+    size_t count;
+};
+
+static void targets_release(struct targets *t)
 {
-    struct fetched_manifest m = {.bytes = BUF_INIT};
-    struct manifest parsed = {0};
-    int result = fetch_manifest(r, ref, digest, &m, err);
-    if (result == 0 && m.kind == MEDIA_INDEX)
-        result = fetch_platform_manifest(r, image, ref, &m, err);
-    if (result == 0)
-        result = manifest_parse(m.bytes.data, m.bytes.len, &parsed, err);
-    if (result == 0)
-        result = registry_get_blob(r->o->client, ref, &parsed.config, LIMIT_CONFIG_BYTES,
-                                   &image->config, err);
-    if (result == 0) {
-        image->manifest_digest = m.digest;
-        buf_add(&image->manifest, m.bytes.data, m.bytes.len);
+    for (size_t i = 0; i < t->count; i++)
+        document_choice_release(&t->choices[i]);
+    free(t->choices);
+    free(t->platforms);
+}
+
+static bool has_directory(const struct targets *t, const struct platform *platform)
+{
+    _cleanup_free_ char *wanted = multiarch_directory(platform);
+    for (size_t i = 0; i < t->count; i++) {
+        _cleanup_free_ char *directory = multiarch_directory(t->platforms[i]);
+        if (strcmp(directory, wanted) == 0)
+            return true;
     }
-    manifest_release(&parsed);
-    fetched_manifest_release(&m);
-    return result;
+    return false;
 }
 
-static bool same_source(const struct reference *a, const struct reference *b)
+/* One that is missing is said, and is an error if no other is there. */
+static int choose_targets(struct resolver *r, const struct image *image, struct targets *out,
+                          struct error *err)
 {
-    return a->plain_http == b->plain_http && strcmp(a->registry, b->registry) == 0 &&
-           strcmp(a->repository, b->repository) == 0;
-}
-
-/* The names of a job may lie in different registries: one that answers is enough. */
-static int fetch_from_any(struct resolver *r, struct job *job, struct error *err)
-{
-    struct image *image = &job->image;
-    int result = -1;
-    for (size_t i = 0; result < 0 && i < image->name_count; i++) {
-        bool tried = false;
-        for (size_t k = 0; k < i; k++)
-            tried |= same_source(&image->names[k], &image->names[i]);
-        if (tried)
+    struct document_source source = source_of(r);
+    size_t n = r->o->platform_count;
+    struct error missing = ERROR_INIT;
+    int rc = 0;
+    *out =
+        (struct targets){xcalloc(n, sizeof *out->choices), xcalloc(n, sizeof *out->platforms), 0};
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        const struct platform *platform = &r->o->platforms[i];
+        if (has_directory(out, platform))
             continue;
-        forget_documents(image);
-        result = fetch_documents(r, image, &image->names[i], &job->tag_digest, err);
+        rc = documents_choose(&source, image, platform, &out->choices[out->count], err);
+        if (rc == 0) {
+            out->platforms[out->count++] = platform;
+        } else if (err->kind == ERROR_NOT_FOUND) {
+            error_move(&missing, err);
+            rc = 0;
+        }
     }
-    return result;
+    if (rc == 0 && out->count == 0) {
+        error_copy(err, &missing);
+        rc = -1;
+    } else if (rc == 0 && missing.kind != ERROR_NONE) {
+        _cleanup_free_ char *name = image_name(image);
+        report_warning(r->report, name, missing.message);
+    }
+    error_release(&missing);
+    return rc;
 }
 
-static int find_documents(struct resolver *r, struct job *job, struct error *err)
+/* amd64 where it is there: what most clients are. */
+static size_t leading(const struct targets *t)
 {
-    for (size_t i = 0; digest_is_set(&job->tag_digest) && !r->o->again && i < job->image.name_count;
-         i++) {
-        _cleanup_free_ char *name = reference_name(&job->image.names[i]);
-        if (load_published(r, &job->image, name, &job->tag_digest))
-            return 0;
-    }
-    return fetch_from_any(r, job, err);
+    for (size_t i = 0; i < t->count; i++)
+        if (strcmp(t->platforms[i]->architecture, "amd64") == 0 && !t->platforms[i]->variant)
+            return i;
+    return 0;
 }
 
-static void resolve_job(void *arg, size_t i)
+/* A job for another platform of the same names. */
+static struct job *add_sibling(struct resolver *r, const struct job *of)
 {
-    struct resolver *r = arg;
-    struct job *job = r->jobs->items[i];
+    pthread_mutex_lock(&r->mutex);
+    struct job *job = jobs_add(&r->siblings);
+    pthread_mutex_unlock(&r->mutex);
+    job->tag_digest = of->tag_digest;
+    for (size_t i = 0; i < of->image.name_count; i++) {
+        struct reference ref;
+        reference_copy(&ref, &of->image.names[i]);
+        job_add_name(job, &ref);
+    }
+    buf_add(&job->image.index, of->image.index.data, of->image.index.len);
+    return job;
+}
+
+static void finish_job(struct resolver *r, struct job *job, const struct document_choice *choice);
+
+static void resolve_index(struct resolver *r, struct job *job, const struct targets *t)
+{
+    size_t lead = leading(t);
+    struct job **jobs = xcalloc(t->count, sizeof(struct job *));
+    for (size_t i = 0; i < t->count; i++) {
+        jobs[i] = i == lead ? job : add_sibling(r, job);
+        if (t->count > 1)
+            jobs[i]->image.multiarch =
+                (struct multiarch){multiarch_directory(t->platforms[i]), i == lead};
+    }
+    for (size_t i = 0; i < t->count; i++)
+        finish_job(r, jobs[i], &t->choices[i]);
+    free(jobs);
+}
+
+static int resolve_top(struct resolver *r, struct job *job, struct error *err)
+{
+    struct fetched_manifest top = {.bytes = BUF_INIT};
+    struct document_source source = source_of(r);
+    struct targets targets = {0};
+    if (find_top(r, job, &top, err) < 0)
+        return -1;
+    int rc = 0;
+    if (top.kind == MEDIA_INDEX) {
+        buf_add(&job->image.index, top.bytes.data, top.bytes.len);
+        rc = choose_targets(r, &job->image, &targets, err);
+    } else {
+        rc = documents_complete_plain(&source, &job->image, &top, err);
+    }
+    fetched_manifest_release(&top);
+    if (rc == 0 && targets.count > 0)
+        resolve_index(r, job, &targets);
+    else if (rc == 0)
+        finish_job(r, job, NULL);
+    targets_release(&targets);
+    return rc;
+}
+
+static int decide(struct resolver *r, struct job *job, struct error *err)
+{
+    return plan_needs(r->o->repository, r->o->podman, &job->image, r->o->policy, &job->needs, err);
+}
+
+/* What is worth a word when an image is published, and need not be repeated when it is not. */
+static void remark(struct resolver *r, const struct job *job, const struct document_choice *choice)
+{
+    const struct platform *is = &job->image.parsed_config.platform;
+    bool wanted = !is->os || !is->architecture;
+    for (size_t i = 0; i < r->o->platform_count; i++)
+        wanted |= platform_matches(is, &r->o->platforms[i]);
+    if (!wanted && !choice) {
+        _cleanup_free_ char *platform = platform_text(is);
+        _cleanup_free_ char *text =
+            xasprintf("there is no index, and the image is for %s", platform);
+        report_warning(r->report, job->tracked.name, text);
+    }
+    if (choice && choice->attestations > 0) {
+        _cleanup_free_ char *text =
+            xasprintf("%zu attestations in the index are no images", choice->attestations);
+        report_event(r->report, "left-out", job->tracked.name, text);
+    }
+}
+
+static int finish(struct resolver *r, struct job *job, const struct document_choice *choice,
+                  struct error *err)
+{
+    struct document_source source = source_of(r);
+    if ((choice && documents_complete(&source, &job->image, choice, err) < 0) ||
+        image_parse(&job->image, err) < 0 || decide(r, job, err) < 0)
+        return -1;
+    if (!job->needs.content && !job->needs.names)
+        return 0;
+    if (job->needs.content)
+        remark(r, job, choice);
+    return 0;
+}
+
+/* From the choice of a manifest (NULL: the names point to it) to the job's state. */
+static void finish_job(struct resolver *r, struct job *job, const struct document_choice *choice)
+{
     struct error err = ERROR_INIT;
-    job->tracked.name = image_name(&job->image);
-    job->tracked.more_names = job->image.name_count - 1;
-    if (find_documents(r, job, &err) < 0 || image_parse(&job->image, &err) < 0 ||
-        plan_needs(r->o->repository, r->o->podman, &job->image, r->o->policy, &job->needs, &err) <
-            0)
+    if (!job->tracked.name) {
+        job->tracked.name = image_label(&job->image, 0);
+        job->tracked.more_names = job->image.name_count - 1;
+    }
+    if (finish(r, job, choice, &err) < 0)
         job_fail(job, &err);
     else
         job->state = job->needs.content ? JOB_WAITING
@@ -352,12 +410,38 @@ static void resolve_job(void *arg, size_t i)
                                         : JOB_UNCHANGED;
 }
 
+static void resolve_job(void *arg, size_t i)
+{
+    struct resolver *r = arg;
+    struct job *job = r->jobs->items[i];
+    struct error err = ERROR_INIT;
+    if (resolve_top(r, job, &err) == 0)
+        return;
+    job->tracked.name = image_name(&job->image);
+    job->tracked.more_names = job->image.name_count - 1;
+    job_fail(job, &err);
+}
+
+static void take_siblings(struct jobs *from, struct jobs *to)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        ARRAY_GROW(to->items, to->count, to->capacity);
+        to->items[to->count++] = from->items[i];
+    }
+    free(from->items);
+}
+
 void resolve(const struct resolve_options *options, const struct wanted_list *wanted,
              struct jobs *out, struct report *report)
 {
-    struct resolver r = {.o = options, .wanted = wanted, .report = report, .jobs = out};
+    struct resolver r = {.o = options,
+                         .wanted = wanted,
+                         .report = report,
+                         .jobs = out,
+                         .mutex = PTHREAD_MUTEX_INITIALIZER};
     expand_wishes(&r);
     parallel_for(r.name_count, options->threads, head_one, &r);
     group_names(&r);
     parallel_for(out->count, options->threads, resolve_job, &r);
+    take_siblings(&r.siblings, out);
 }

@@ -2,10 +2,13 @@
  * Resolving: from wishes to jobs, asking the registries no more than is needed.
  *
  *   1. a wish with a wildcard becomes the tags it matches (one tags/list a repository);
- *   2. one HEAD a name gives the digest it points to now; names with one digest become one job;
+ *   2. one HEAD a name gives the digest it points to now (a registry that has no HEAD, or does not
+ *      tell digests, is asked with a GET that names the digest we know); names with one digest
+ *      become one job; if that is an index, one for each of its platforms that is wanted;
  *   3. a digest that the repository has already (the documents lie in .metadata) costs nothing
  * more; for another, the manifest (for an index: and the platform's manifest) and the configuration
- *      are fetched, once a job.
+ *      are fetched, once a job;
+ *   4. where the site wants a signature, what is to be published must have one.
  *
  * A wish or name that fails is reported with its reason and leaves the others alone.
  */
@@ -38,7 +41,9 @@ struct resolve_options {
     const struct repository *repository;
     const struct policy *policy;
     const struct podman_store *podman; /* as published */
-    struct platform platform;
+    const struct platform *platforms;  /* wanted of an index; at least one */
+    size_t platform_count;
+    const struct site *site; /* for its signature rules; or NULL */
     size_t threads;
     bool again; /* treat what is published as if it were not known */
 };

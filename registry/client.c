@@ -291,3 +291,9 @@ int registry_get_blob(struct registry_client *client, const struct reference *re
                          digest_text(&blob->digest).s, (unsigned long long)blob->size, max_bytes);
     return request_anywhere(client, ref, get_blob_from, &get, err);
 }
+
+int registry_get_config(struct registry_client *client, const struct reference *ref,
+                        const struct descriptor *config, struct buf *out, struct error *err)
+{
+    return registry_get_blob(client, ref, config, client->sizes.config_bytes, out, err);
+}

@@ -79,6 +79,11 @@ MUST_CHECK int registry_get_blob(struct registry_client *client, const struct re
                                  const struct descriptor *blob, size_t max_bytes, struct buf *out,
                                  struct error *err);
 
+/* An image configuration, not longer than the site accepts. */
+MUST_CHECK int registry_get_config(struct registry_client *client, const struct reference *ref,
+                                   const struct descriptor *config, struct buf *out,
+                                   struct error *err);
+
 struct blob_download {
     const struct reference *ref;
     const struct descriptor *blob;

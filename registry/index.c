@@ -149,6 +149,14 @@ static bool is_attestation(const struct index_entry *entry)
     return same(entry->platform.os, "unknown") && same(entry->platform.architecture, "unknown");
 }
 
+size_t index_attestations(const struct index *index)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < index->count; i++)
+        count += is_attestation(&index->entries[i]);
+    return count;
+}
+
 static int not_found(const struct index *index, const struct platform *wanted, struct error *err)
 {
     _cleanup_buf_ struct buf there = BUF_INIT;

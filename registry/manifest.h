@@ -107,12 +107,21 @@ MUST_CHECK int index_parse(const char *bytes, size_t len, struct index *out, str
  * Attestations (platform unknown/unknown) and entries that are no image are never chosen. */
 const struct index_entry *index_find(const struct index *index, const struct platform *platform,
                                      struct error *err);
+/* How many entries are attestations: documents about images, in the form of one. */
+size_t index_attestations(const struct index *index);
 /* ERROR_PARSE if the number of diff ids is not `layer_count`. */
 MUST_CHECK int image_config_parse(const char *bytes, size_t len, size_t layer_count,
                                   struct image_config *out, struct error *err);
 
 /* "os/arch[/variant]". */
 MUST_CHECK int platform_parse(const char *text, struct platform *out, struct error *err);
+/* Whether the variant is what the architecture means when none is said: arm64/v8, amd64/v1. (For
+ * arm the two are told apart: a name without a variant would say less than it means.) */
+bool platform_variant_is_default(const struct platform *platform);
+/* Whether something for `got` serves who wants `wanted`: a variant that is not said is not
+ * compared.
+ */
+bool platform_matches(const struct platform *got, const struct platform *wanted);
 char *platform_text(const struct platform *platform);
 void platform_release(struct platform *platform);
 void descriptor_release(struct descriptor *descriptor);

@@ -38,6 +38,23 @@ int platform_parse(const char *text, struct platform *out, struct error *err)
     return 0;
 }
 
+static bool equal(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+bool platform_variant_is_default(const struct platform *p)
+{
+    return (equal(p->architecture, "arm64") && equal(p->variant, "v8")) ||
+           (equal(p->architecture, "amd64") && equal(p->variant, "v1"));
+}
+
+bool platform_matches(const struct platform *got, const struct platform *wanted)
+{
+    return equal(got->os, wanted->os) && equal(got->architecture, wanted->architecture) &&
+           (!got->variant || !wanted->variant || equal(got->variant, wanted->variant));
+}
+
 char *platform_text(const struct platform *platform)
 {
     return xasprintf("%s/%s%s%s", platform->os ? platform->os : "unknown",

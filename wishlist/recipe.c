@@ -30,6 +30,7 @@ static const struct key {
     {"fix_perms", NODE_TEXT, false, offsetof(struct recipe, fix_perms), "write yes or no"},
     {"chunk_above", NODE_TEXT, false, offsetof(struct recipe, chunk_above),
      "write a size, as in \"chunk_above: 50M\""},
+    {"platforms", NODE_LIST, false, 0, "write a list of OS/ARCH[/VARIANT]"},
     {"input", NODE_LIST, true, 0, "write a list of images, one \"- IMAGE\" a line"},
 };
 #define KEY_COUNT (sizeof keys / sizeof keys[0])
@@ -187,6 +188,29 @@ static int take_repository(struct recipe_reader *r, const struct node *root)
     return fail_at(r, node_get(root, "cvmfs_repo"), ERROR_PARSE, message);
 }
 
+static int take_platforms(struct recipe_reader *r, const struct node *list)
+{
+    struct recipe *recipe = r->recipe;
+    if (!list)
+        return 0;
+    recipe->platforms = xcalloc(list->count + 1, sizeof *recipe->platforms);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct node *item = &list->items[i];
+        struct error why = ERROR_INIT;
+        if (item->kind == NODE_TEXT &&
+            platform_parse(item->text, &recipe->platforms[i], &why) == 0) {
+            recipe->platform_count++;
+            continue;
+        }
+        _cleanup_free_ char *message =
+            xasprintf("key \"platforms\": %s",
+                      why.message ? why.message : "expected a list of OS/ARCH[/VARIANT]");
+        error_release(&why);
+        return fail_at(r, item, ERROR_PARSE, message);
+    }
+    return 0;
+}
+
 static int compare_seen(const void *a, const void *b)
 {
     return strcmp(((const struct seen *)a)->name, ((const struct seen *)b)->name);
@@ -287,7 +311,7 @@ static int read_root(struct recipe_reader *r, const struct node *root)
     if (check_version(r, root) < 0 || check_keys(r, root) < 0)
         return -1;
     take_texts(r, root);
-    if (take_repository(r, root) < 0)
+    if (take_repository(r, root) < 0 || take_platforms(r, node_get(root, "platforms")) < 0)
         return -1;
     return take_input(r, node_get(root, "input"));
 }
@@ -325,6 +349,9 @@ void recipe_release(struct recipe *recipe)
     }
     for (size_t i = 0; i < recipe->problem_count; i++)
         free(recipe->problems[i].message);
+    for (size_t i = 0; i < recipe->platform_count; i++)
+        platform_release(&recipe->platforms[i]);
+    free(recipe->platforms);
     free(recipe->wishes);
     free(recipe->problems);
     free(recipe->path);

@@ -18,6 +18,7 @@
 #define WISHLIST_RECIPE_H
 
 #include "base/error.h"
+#include "registry/manifest.h"
 #include "registry/reference.h"
 
 #include <stdbool.h>
@@ -49,6 +50,8 @@ struct recipe {
     /* How to publish, as written: the words of the options of that name (docs/recipe.md). NULL if
      * not given. */
     char *chains, *podman, *xattrs, *devices, *fix_perms, *chunk_above;
+    struct platform *platforms; /* wanted of every image; none: not said */
+    size_t platform_count;
     struct wish *wishes; /* in the order of the file, each public name once */
     size_t wish_count, wish_capacity;
     struct recipe_problem *problems; /* in the order of the file */

@@ -38,8 +38,8 @@ static void describe(const struct options *o, struct buf *out)
     buf_adds(out, c->dry_run ? " dry-run" : "");
     if (o->repository)
         buf_addf(out, " repo=%s", o->repository);
-    if (o->platform)
-        buf_addf(out, " platform=%s", o->platform);
+    for (size_t i = 0; i < o->platform_count; i++)
+        buf_addf(out, " platform=%s", o->platforms[i]);
     if (c->state_dir)
         buf_addf(out, " state=%s", c->state_dir);
     if (c->spool_base)

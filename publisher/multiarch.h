@@ -1,0 +1,32 @@
+/*
+ * Names of images that are published for several architectures (layout.md): each architecture's
+ * stands below .multiarch/ARCH[:VARIANT]/, and the public name is a link that CernVM-FS resolves
+ * by the client's variable CVMFS_ARCH. In a plain directory, where nobody resolves variables, the
+ * public name leads to one architecture's image.
+ */
+#ifndef PUBLISHER_MULTIARCH_H
+#define PUBLISHER_MULTIARCH_H
+
+#include "registry/manifest.h"
+
+#include <stdbool.h>
+
+struct multiarch {
+    char *directory; /* "amd64", "arm:v7"; NULL: the image is published for one platform */
+    bool leads;      /* of the images of a name, the one that carries the public name, too */
+};
+void multiarch_release(struct multiarch *multiarch);
+
+/* "ARCH[:VARIANT]", the variant left out where it is what the architecture means. Owned. */
+char *multiarch_directory(const struct platform *platform);
+/* ".multiarch/DIRECTORY/NAME". Owned. */
+char *multiarch_name(const char *directory, const char *public_name);
+/* The public name's link: "../../.multiarch/$(CVMFS_ARCH:-DIRECTORY)/NAME". Owned. */
+char *multiarch_variant_link(const char *directory, const char *public_name);
+/* Whether `shown` is such a link as CernVM-FS shows it: with a directory in the variable's place.
+ */
+bool multiarch_is_resolved(const char *link, const char *shown);
+/* What `uname -m` calls an architecture if not by the directory's name; NULL: the same. */
+const char *multiarch_alias(const char *directory);
+
+#endif
