@@ -383,8 +383,8 @@ static int add_job(struct fetch *f, struct job *job, struct error *err)
     }
     report_track(f->report, &job->tracked);
     char detail[128];
-    snprintf(detail, sizeof detail, "%llu layers to fetch (%s), %llu present",
-             (unsigned long long)job->layers_new,
+    snprintf(detail, sizeof detail, "%llu layer%s to fetch (%s), %llu present",
+             (unsigned long long)job->layers_new, job->layers_new == 1 ? "" : "s",
              size_text(atomic_load(&job->tracked.bytes_to_fetch)).s,
              (unsigned long long)job->layers_present);
     report_event(f->report, "fetching", job->tracked.name, detail);

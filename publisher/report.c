@@ -189,7 +189,7 @@ void report_free(struct report *r)
 
 /* ---- events ---- */
 
-static void print_json(json_t *object)
+void report_json(json_t *object)
 {
     _cleanup_json_ json_t *owned = object;
     json_object_set_new(owned, "time", json_string(clock_text(clock_now()).s));
@@ -209,7 +209,7 @@ void report_track(struct report *r, struct tracked_image *image)
 void report_event(struct report *r, const char *event, const char *subject, const char *detail)
 {
     if (r->form == REPORT_JSON)
-        print_json(
+        report_json(
             json_pack("{s:s, s:s, s:s}", "event", event, "subject", subject, "detail", detail));
     else if (r->form == REPORT_LINES)
         log_info("%s: %s%s%s", subject, event, *detail ? ": " : "", detail);
@@ -240,7 +240,7 @@ static void print_json_result(const struct result *result)
         json_object_set_new(o, "layers_new", json_integer((json_int_t)result->layers_new));
         json_object_set_new(o, "layers_present", json_integer((json_int_t)result->layers_present));
     }
-    print_json(o);
+    report_json(o);
 }
 
 void report_result(struct report *r, struct result *result)
@@ -260,9 +260,9 @@ void report_commit(struct report *r, size_t images, size_t revisions, uint64_t c
 {
     r->revisions += revisions;
     if (r->form == REPORT_JSON) {
-        print_json(json_pack("{s:s, s:I, s:I, s:I, s:f}", "event", "commit", "images",
-                             (json_int_t)images, "content_bytes", (json_int_t)content_bytes,
-                             "entries", (json_int_t)entries, "seconds", seconds));
+        report_json(json_pack("{s:s, s:I, s:I, s:I, s:f}", "event", "commit", "images",
+                              (json_int_t)images, "content_bytes", (json_int_t)content_bytes,
+                              "entries", (json_int_t)entries, "seconds", seconds));
         return;
     }
     log_info("committed %s: %zu image%s, %s of new content, %llu entries, %.1f s",
@@ -304,10 +304,10 @@ void report_finish(struct report *r, double seconds)
     size_t unchanged = report_count(r, OUTCOME_UNCHANGED);
     size_t failed = report_count(r, OUTCOME_FAILED);
     if (r->form == REPORT_JSON) {
-        print_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f}", "event", "end", "published",
-                             (json_int_t)published, "planned", (json_int_t)planned, "unchanged",
-                             (json_int_t)unchanged, "failed", (json_int_t)failed, "revisions",
-                             (json_int_t)r->revisions, "seconds", seconds));
+        report_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f}", "event", "end", "published",
+                              (json_int_t)published, "planned", (json_int_t)planned, "unchanged",
+                              (json_int_t)unchanged, "failed", (json_int_t)failed, "revisions",
+                              (json_int_t)r->revisions, "seconds", seconds));
         return;
     }
     print_results(r, OUTCOME_PUBLISHED);

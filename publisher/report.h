@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 
+#include <jansson.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -64,6 +65,8 @@ void report_event(struct report *report, const char *event, const char *subject,
                   const char *detail);
 /* Something that does not stop the image, but that somebody should know. */
 void report_warning(struct report *report, const char *subject, const char *detail);
+/* One line of --json, with the time added. Takes the object over. */
+void report_json(json_t *object);
 /* The wish is decided. Takes the strings over. */
 void report_result(struct report *report, struct result *result);
 void report_commit(struct report *report, size_t images, size_t revisions, uint64_t content_bytes,
