@@ -102,8 +102,8 @@ static void report_omissions(struct pass *p, const struct job *job)
         if (l->descriptor->foreign)
             text = xasprintf("layer %s is non-distributable (foreign) and was skipped", digest.s);
         else if (l->open && l->layer.data_fd >= 0 && l->layer.index.header->dropped_count > 0)
-            text = xasprintf("layer %s: %u entries named .cvmfscatalog or .cvmfsgraft-* were left "
-                             "out: they are instructions to CernVM-FS",
+            text = xasprintf("layer %s: %u of its entries named .cvmfscatalog or .cvmfsgraft-* "
+                             "left out: they are instructions to CernVM-FS",
                              digest.s, l->layer.index.header->dropped_count);
         else if (l->open && l->layer.data_fd >= 0 && l->layer.index.header->skipped_count > 0)
             text = xasprintf("layer %s: %u tar entries of an unknown type were left out", digest.s,
@@ -178,9 +178,7 @@ static void print_plan(struct pass *p, const struct group *g, const struct plan_
             (json_int_t)s->counts.content_bytes, "directories", (json_int_t)s->counts.directories,
             "files", (json_int_t)s->counts.files, "links", (json_int_t)s->counts.links, "symlinks",
             (json_int_t)s->counts.symlinks, "devices", (json_int_t)s->counts.devices);
-        _cleanup_free_ char *text = json_text(o);
-        json_decref(o);
-        printf("%s\n", text);
+        report_json(o);
         return;
     }
     printf("plan for %s\n", names.data);
