@@ -13,6 +13,7 @@
 #define LIMIT_MANIFEST_BYTES_MAX ((size_t)64 << 20)
 #define LIMIT_CONFIG_BYTES_MAX   ((size_t)64 << 20)
 #define LIMIT_TOKEN_BYTES        ((size_t)1 << 20) /* answer of a token service */
+#define LIMIT_SIGNATURE_BYTES    ((size_t)1 << 20) /* the payload of one */
 #define LIMIT_AUTH_FILE_BYTES    ((size_t)1 << 20) /* ~/.docker/config.json and its like */
 #define LIMIT_TAGS_PAGE_BYTES    ((size_t)16 << 20)
 #define LIMIT_TAGS               ((size_t)100000)   /* of one repository */

@@ -14,8 +14,8 @@
 
 struct document_source {
     struct registry_client *client;
-    const struct repository *repository;
-    bool again; /* as if nothing had been published */
+    const struct repository *repository; /* may be NULL with `again` */
+    bool again;                          /* as if nothing had been published */
 };
 
 /* What a public name led to when it was last published; false if that is not known. */

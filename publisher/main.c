@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "publisher/access.h"
 #include "publisher/check_commands.h"
+#include "publisher/commands_registry.h"
 #include "publisher/convert.h"
 #include "publisher/options.h"
 #include "wishlist/recipe.h"
@@ -215,6 +216,16 @@ static int run_check(const struct options *o)
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
 }
 
+static int run_question(const struct options *o)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    enum exit_status status = o->command == COMMAND_CHECK_SYNTAX
+                                  ? check_image_syntax_command(o, &err)
+                              : o->command == COMMAND_TAGS ? tags_command(o, &err)
+                                                           : download_manifest_command(o, &err);
+    return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
+}
+
 static int print_help(const struct options *o)
 {
     enum command command = o->command;
@@ -248,6 +259,8 @@ int main(int argc, char **argv)
         printf("ducc %s\n", DUCC_VERSION);
     else if (o.command == COMMAND_VERIFY || o.command == COMMAND_REPAIR)
         status = run_check(&o);
+    else if (o.command & (COMMAND_CHECK_SYNTAX | COMMAND_TAGS | COMMAND_DOWNLOAD_MANIFEST))
+        status = run_question(&o);
     else
         status = run_convert(&o);
     options_release(&o);

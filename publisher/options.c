@@ -29,11 +29,9 @@ enum option_id {
     OPTION_OLD_VALUE, /* the same, with a value */
 };
 
-#define ALL                                                                                        \
-    (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE | COMMAND_VERSION | COMMAND_HELP | COMMAND_VERIFY |  \
-     COMMAND_REPAIR)
+#define ALL      (~0)
 #define CONVERTS (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE)
-#define ASKS     0
+#define ASKS     (COMMAND_DOWNLOAD_MANIFEST | COMMAND_TAGS)
 #define CHECKS   (COMMAND_VERIFY | COMMAND_REPAIR)
 
 static const struct option_spec {
@@ -52,7 +50,7 @@ static const struct option_spec {
      "the form of layers (all of them, or those whose digests are given)"},
     {"chains", 0, "top|all|none", CONVERTS, OPTION_POLICY,
      "which chains to publish: of the whole image (top, the default), one after each layer, none"},
-    {"platform", 0, "OS/ARCH[/VARIANT]", CONVERTS, OPTION_PLATFORM,
+    {"platform", 0, "OS/ARCH[/VARIANT]", CONVERTS | COMMAND_DOWNLOAD_MANIFEST, OPTION_PLATFORM,
      "which image to take of an index (default: linux/amd64); given several times, all of them"},
     {"podman", 0, "layers|merged|none", CONVERTS, OPTION_POLICY,
      "the image store for Podman: the image's layers (the default), one merged layer (short "
@@ -115,6 +113,12 @@ static const struct command_spec {
     {"verify", COMMAND_VERIFY, "--layers REPO [LAYER...]",
      "Look for layers that the Go tool left in a form which overlayfs does not know.", 1, SIZE_MAX},
     {"repair", COMMAND_REPAIR, "--layers REPO [LAYER...]", "Rewrite such layers.", 1, SIZE_MAX},
+    {"tags", COMMAND_TAGS, "IMAGE-PATTERN", "List what the tag's wildcard stands for now.", 1, 1},
+    {"download-manifest", COMMAND_DOWNLOAD_MANIFEST, "IMAGE",
+     "Print the manifest or index, byte for byte; with --platform, what the index has for that.", 1,
+     1},
+    {"check-image-syntax", COMMAND_CHECK_SYNTAX, "IMAGE", "Print the parts of an image's name.", 1,
+     1},
     {"version", COMMAND_VERSION, "", "Print the version.", 0, 0},
     {"help", COMMAND_HELP, "[COMMAND]", "Print this text, or a command's.", 0, 1},
 };

@@ -16,6 +16,9 @@ enum command {
     COMMAND_HELP = 8,
     COMMAND_VERIFY = 16,
     COMMAND_REPAIR = 32,
+    COMMAND_CHECK_SYNTAX = 64,
+    COMMAND_DOWNLOAD_MANIFEST = 128,
+    COMMAND_TAGS = 256,
 };
 
 struct options {

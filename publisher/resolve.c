@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "publisher/documents.h"
+#include "registry/cosign.h"
 #include "wishlist/glob.h"
 
 #include <pthread.h>
@@ -380,6 +381,44 @@ static void remark(struct resolver *r, const struct job *job, const struct docum
     }
 }
 
+/* ---- 4: signatures ---- */
+
+/* By the index that the name points to, or by the manifest itself: the first names the second. */
+static int check_signature(struct resolver *r, const struct job *job, const struct reference *ref,
+                           struct error *err)
+{
+    const struct site_rule *rule = site_signature_rule(r->o->site, ref);
+    const struct digest *manifest = &job->image.manifest_digest;
+    if (!rule || cosign_check(r->o->client, ref, &job->tag_digest, rule, err) == 0)
+        return 0;
+    if (err->kind != ERROR_POLICY || digest_equal(&job->tag_digest, manifest))
+        return -1;
+    error_release(err);
+    return cosign_check(r->o->client, ref, manifest, rule, err);
+}
+
+/* Names that must be signed and are not leave the job; without any left, it has failed. */
+static int check_signatures(struct resolver *r, struct job *job, struct error *err)
+{
+    struct image *image = &job->image;
+    for (size_t i = 0; i < image->name_count;) {
+        struct error why = ERROR_INIT;
+        if (check_signature(r, job, &image->names[i], &why) == 0) {
+            i++;
+            continue;
+        }
+        if (image->name_count == 1) {
+            error_move(err, &why);
+            return -1;
+        }
+        report_failure(r, &image->names[i], NULL, &why);
+        reference_release(&image->names[i]);
+        memmove(&image->names[i], &image->names[i + 1],
+                (--image->name_count - i) * sizeof image->names[0]);
+    }
+    return 0;
+}
+
 static int finish(struct resolver *r, struct job *job, const struct document_choice *choice,
                   struct error *err)
 {
@@ -389,6 +428,8 @@ static int finish(struct resolver *r, struct job *job, const struct document_cho
         return -1;
     if (!job->needs.content && !job->needs.names)
         return 0;
+    if (check_signatures(r, job, err) < 0 || decide(r, job, err) < 0)
+        return -1;
     if (job->needs.content)
         remark(r, job, choice);
     return 0;

@@ -45,13 +45,12 @@ static int base64_value(char c)
     return p ? (int)(p - alphabet) : -1;
 }
 
-/* RFC 4648, section 4. Owned, to be wiped; NULL if it is none, or holds a NUL. */
-static char *base64_decode(const char *text)
+char *base64_decode(const char *text, size_t *out_len)
 {
-    size_t len = strlen(text), used = 0;
-    while (len > 0 && text[len - 1] == '=' && strlen(text) - len < 2)
+    size_t padded = strlen(text), len = padded, used = 0;
+    while (len > 0 && text[len - 1] == '=' && padded - len < 2)
         len--;
-    if (len % 4 == 1 || strlen(text) % 4 != 0)
+    if (len % 4 == 1 || padded % 4 != 0)
         return NULL;
     char *out = xmalloc(len / 4 * 3 + 4);
     unsigned bits = 0;
@@ -63,21 +62,33 @@ static char *base64_decode(const char *text)
         if (i % 4 != 0)
             out[used++] = (char)(bits >> (6 - i % 4 * 2));
     }
-    /* Docker once wrote trailing NULs. */
-    while (used > 0 && out[used - 1] == '\0')
-        used--;
     out[used] = '\0';
-    if (good && strlen(out) == used)
+    *out_len = used;
+    if (good)
         return out;
     explicit_bzero(out, used);
     free(out);
     return NULL;
 }
 
+/* "USER:PASSWORD" in base64. Owned, to be wiped; NULL if it is none. */
+static char *decode_pair(const char *encoded)
+{
+    size_t len;
+    char *pair = base64_decode(encoded, &len);
+    while (pair && len > 0 && pair[len - 1] == '\0')
+        len--; /* Docker once wrote trailing NULs */
+    if (!pair || strlen(pair) == len)
+        return pair;
+    explicit_bzero(pair, len);
+    free(pair);
+    return NULL;
+}
+
 static int take_pair(const char *what, const char *encoded, struct credential *out,
                      struct error *err)
 {
-    char *pair = base64_decode(encoded);
+    char *pair = decode_pair(encoded);
     char *colon = pair ? strchr(pair, ':') : NULL;
     if (!colon) {
         secret_free(pair);

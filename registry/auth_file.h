@@ -15,6 +15,7 @@
 #include "registry/auth.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct auth_entry {
     char *scope;  /* canonical: "docker.io", "quay.io/team" */
@@ -36,6 +37,8 @@ void auth_file_release(struct auth_file *file);
 /* The entry for "HOST/REPOSITORY" (canonical), borrowed; NULL if there is none. */
 const struct auth_entry *auth_file_find(const struct auth_file *file, const char *name);
 
+/* RFC 4648, section 4, with its padding. Owned, with a NUL behind; NULL if it is none. */
+char *base64_decode(const char *text, size_t *out_len);
 /* A key of such a file, "https://index.docker.io/v1/" among them, as a scope. Owned. */
 char *auth_scope(const char *key);
 /* How much of "HOST/REPOSITORY" a scope covers, in bytes: 0 if it does not. */
