@@ -188,7 +188,7 @@ class StreamCrashTest(CrashTest):
 
     def test_killed_while_the_pipe_is_full(self):
         """Wherever the stream is cut, it is never taken for a whole one."""
-        moments = [0, 1, 511, 512, 513, 4096, 10240, 1 << 20, *(self.random.randrange(3_000_000) for _ in range(4))]
+        moments = [0, 511, 512, 513, 10240, 1 << 20, *(self.random.randrange(3_000_000) for _ in range(3))]
         for stop_after in moments:
             with self.subTest(stop_after=stop_after):
                 process = self.start(stop_after)

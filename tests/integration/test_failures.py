@@ -83,9 +83,8 @@ class BrokenImageTest(FailureTest):
 class RegistryTest(FailureTest):
     """Against a registry that misbehaves."""
 
-    @on_every_backend
-    def test_errors_and_broken_connections(self, backend):
-        registry = self.misbehaving()
+    def test_errors_and_broken_connections(self):
+        registry, backend = self.misbehaving(), StandIn(self.scratch)
         images = {}
         for what, rule in {
                 "head500": (r"/head500/manifests/t", {"status": 500}),
