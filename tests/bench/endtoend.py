@@ -56,8 +56,8 @@ class Rounds:
 
     def _child(self, name, *command, **how):
         subprocess.run(["sync"], check=True)
-        print(f"    {name}", file=sys.stderr, flush=True)
         found, said = self.bench.child(*command, **how)
+        print(f"    {name}: {found['wall']:.2f} s", file=sys.stderr, flush=True)
         for line in said.splitlines():
             if line.startswith('{"') and '"commit"' in line:
                 found["commit"] = found.get("commit", 0) + json.loads(line)["seconds"]
