@@ -109,7 +109,9 @@ static void test_credentials__longest_scope_wins(void **state)
         put("a.json",
             "{\"auths\":{\"q.io\":" AUTH(ONE_PAIR) ",\"q.io/team\":" AUTH(
                 TWO_PAIR) ",\"https://index.docker.io/v1/\":" AUTH(OTHER) ",\"Up.Example:"
-                                                                          "443\":" AUTH(ONE_PAIR) ",\"empty.io\":{}}}",
+                                                                          "443\":" AUTH(
+                                                                              ONE_PAIR) ",\"empty."
+                                                                                        "io\":{}}}",
             0600);
     struct credentials *c = load(path, NULL);
     assert_found(c, "q.io", "a/b", "one:pair");
