@@ -93,9 +93,9 @@ static const struct option_spec {
     {"help", 'h', NULL, ALL, OPTION_HELP, "this text"},
     {"overwrite-layers", 'f', NULL, CONVERTS, OPTION_OLD_FLAG, NULL},
     {"skip-thin-image", 'i', NULL, CONVERTS, OPTION_OLD_FLAG, NULL},
-    {"thin-image-name", 0, "NAME", COMMAND_CONVERT_SINGLE, OPTION_OLD_VALUE, NULL},
-    {"username", 'u', "USER", COMMAND_CONVERT_SINGLE, OPTION_OLD_VALUE, NULL},
-    {"attempts", 'r', "N", COMMAND_CONVERT_SINGLE, OPTION_OLD_VALUE, NULL},
+    {"thin-image-name", 0, "NAME", CONVERTS, OPTION_OLD_VALUE, NULL},
+    {"username", 'u', "USER", CONVERTS, OPTION_OLD_VALUE, NULL},
+    {"attempts", 'r', "N", CONVERTS, OPTION_OLD_VALUE, NULL},
     {"notification-file", 'n', "FILE", CONVERTS, OPTION_OLD_VALUE, NULL},
 };
 #define SPEC_COUNT (sizeof specs / sizeof *specs)
