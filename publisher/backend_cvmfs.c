@@ -105,21 +105,27 @@ static int busy(struct error *err)
 
 /* ---- our own leftovers ---- */
 
-/* Whether the process `pid` is a part of cvmfs_server that runs in our ingest's process group. */
-static bool is_ours(long pid, long group)
+enum membership {
+    OTHER_GROUP,
+    MEMBER,
+    CVMFS_MEMBER, /* a part of cvmfs_server: the group is the one we made for it */
+};
+
+static enum membership membership_of(long pid, long group)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%ld/stat", pid);
     _cleanup_buf_ struct buf stat = BUF_INIT;
     _cleanup_error_ struct error ignored = ERROR_INIT;
     if (file_read(path, 4096, &stat, &ignored) < 0)
-        return false;
+        return OTHER_GROUP;
     const char *name = strchr(stat.data, '('), *end = strrchr(stat.data, ')');
     long pgrp;
     char process_state;
-    return name && end && starts_with(name, "(cvmfs") &&
-           sscanf(end + 1, " %c %*d %ld", &process_state, &pgrp) == 2 && pgrp == group &&
-           process_state != 'Z';
+    if (!name || !end || sscanf(end + 1, " %c %*d %ld", &process_state, &pgrp) != 2 ||
+        pgrp != group || process_state == 'Z')
+        return OTHER_GROUP;
+    return starts_with(name, "(cvmfs") ? CVMFS_MEMBER : MEMBER;
 }
 
 /* Send a signal (0: none) to what is left of an ingest whose ducc is gone. Returns how many
@@ -127,18 +133,19 @@ static bool is_ours(long pid, long group)
 static size_t signal_leftovers(long group, int number)
 {
     DIR *proc = group > 1 ? opendir("/proc") : NULL;
-    size_t found = 0;
+    size_t members = 0;
+    bool ours = false;
     if (!proc)
         return 0;
     for (struct dirent *e; (e = readdir(proc));) {
-        long pid = strtol(e->d_name, NULL, 10);
-        if (pid > 1 && is_ours(pid, group)) {
-            found++;
-            kill((pid_t)pid, number);
-        }
+        enum membership m = membership_of(strtol(e->d_name, NULL, 10), group);
+        members += m != OTHER_GROUP;
+        ours |= m == CVMFS_MEMBER;
     }
     closedir(proc);
-    return found;
+    if (ours && number != 0)
+        kill((pid_t)-group, number);
+    return ours ? members : 0;
 }
 
 /* Its input has ended, so that it ends by itself as a rule, and better than by force. */
