@@ -40,7 +40,7 @@ struct layer_builder {
     uint32_t *table;   /* open addressing over (parent, name) -> node; NONE is free */
     size_t table_size; /* a power of two */
     size_t table_used; /* dead nodes included */
-    uint32_t dropped, skipped;
+    uint32_t dropped;
 };
 
 /* ---- the tree ---- */
@@ -432,7 +432,10 @@ static int put(struct layer_builder *b, uint32_t parent, const char *name,
         old->flags |= opaque;
         return 0;
     }
-    replace_entry(b, node, new_inode(b, e));
+    struct layer_entry fresh = *e;
+    if (old && e->type == ENTRY_DIRECTORY)
+        fresh.flags |= ENTRY_OPAQUE; /* what it replaces had hidden everything below that name */
+    replace_entry(b, node, new_inode(b, &fresh));
     return 0;
 }
 
@@ -520,12 +523,15 @@ static int add_cleaned(struct layer_builder *b, const char *path, const struct t
 int layer_builder_add(struct layer_builder *b, const struct tar_entry *t,
                       const struct content *content, struct error *err)
 {
-    if (t->type == TAR_OTHER) {
-        b->skipped++;
-        return 0;
-    }
     _cleanup_buf_ struct buf path = BUF_INIT;
-    int result = clean_name(t->name, "its name", &path, err);
+    int result = 0;
+    if (t->type == TAR_OTHER) /* as Podman and umoci do: what it means cannot be known */
+        result = error_set(err, ERROR_UNSUPPORTED,
+                           "tar entries of type 0x%02x are not known (expected a file, directory, "
+                           "link, device or FIFO)",
+                           (unsigned)(unsigned char)t->typeflag);
+    if (result == 0)
+        result = clean_name(t->name, "its name", &path, err);
     if (result == 0 && is_dropped(path.data)) {
         b->dropped++;
         return 0;
@@ -698,7 +704,6 @@ int layer_builder_write(struct layer_builder *b, struct layer_index_header *head
     header->entry_count = w.count;
     header->names_size = names;
     header->dropped_count = b->dropped;
-    header->skipped_count = b->skipped;
     rewind(out);
     fwrite(header, sizeof *header, 1, out);
     if (fflush(out) != 0 || ferror(out))

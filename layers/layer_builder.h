@@ -7,7 +7,8 @@
  *   would leave the root is an error. A path below a symlink of the same layer lands where the
  *   symlink points, inside the layer's root; missing directories on the way are made (IMPLIED).
  * - A later entry for a path wins; over a directory, another directory changes the attributes and
- *   anything else drops what is below.
+ *   anything else drops what is below. A directory in place of something else is OPAQUE: that had
+ *   taken the place of what the layers below have.
  * - ".wh.NAME" hides NAME in the layers below only, wherever it stands in the tar: if the same
  * layer also brings a directory NAME, that directory is OPAQUE. ".wh..wh..opq" makes its directory
  * OPAQUE. A character device 0:0 is a whiteout too, as it is for overlayfs.

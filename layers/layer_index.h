@@ -73,8 +73,8 @@ struct layer_index_header {
     uint32_t implied_count;  /* ENTRY_IMPLIED */
     uint32_t xattr_count;    /* entries with extended attributes */
     uint32_t dropped_count;  /* .cvmfscatalog and .cvmfsgraft-* that were left out */
-    uint32_t skipped_count;  /* tar entries of a type that makes no file */
     uint32_t whiteout_count; /* ENTRY_WHITEOUT */
+    uint32_t unused;
 };
 
 struct layer_index {

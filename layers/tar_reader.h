@@ -31,8 +31,7 @@ enum tar_type {
     TAR_BLOCK,
     TAR_DIRECTORY,
     TAR_FIFO,
-    TAR_OTHER, /* a type that makes no file (a volume label, a socket, ...): skipped by the caller
-                */
+    TAR_OTHER, /* a type we do not know */
 };
 
 /* All pointers are the reader's, good until the next call of tar_reader_next(). */

@@ -99,15 +99,16 @@ static int add_entry(void *arg, int dirfd, const char *name, const char *path,
                           .size = (uint64_t)st->st_size,
                           .major = major(st->st_rdev),
                           .minor = minor(st->st_rdev)};
+    if (S_ISSOCK(st->st_mode)) /* of whoever used the tree: no tar brings one */
+        return 0;
     if (S_ISLNK(st->st_mode) && readlinkat(dirfd, name, target, sizeof target - 1) < 0)
         return fail(path, err);
-    e.type = S_ISREG(st->st_mode)    ? TAR_FILE
-             : S_ISDIR(st->st_mode)  ? TAR_DIRECTORY
-             : S_ISLNK(st->st_mode)  ? TAR_SYMLINK
-             : S_ISCHR(st->st_mode)  ? TAR_CHAR
-             : S_ISBLK(st->st_mode)  ? TAR_BLOCK
-             : S_ISFIFO(st->st_mode) ? TAR_FIFO
-                                     : TAR_OTHER;
+    e.type = S_ISREG(st->st_mode)   ? TAR_FILE
+             : S_ISDIR(st->st_mode) ? TAR_DIRECTORY
+             : S_ISLNK(st->st_mode) ? TAR_SYMLINK
+             : S_ISCHR(st->st_mode) ? TAR_CHAR
+             : S_ISBLK(st->st_mode) ? TAR_BLOCK
+                                    : TAR_FIFO;
     return layer_builder_add(arg, &e, &content, err);
 }
 

@@ -105,9 +105,6 @@ static void report_omissions(struct pass *p, const struct job *job)
             text = xasprintf("layer %s: %u of its entries named .cvmfscatalog or .cvmfsgraft-* "
                              "left out: they are instructions to CernVM-FS",
                              digest.s, l->layer.index.header->dropped_count);
-        else if (l->open && l->layer.data_fd >= 0 && l->layer.index.header->skipped_count > 0)
-            text = xasprintf("layer %s: %u tar entries of an unknown type were left out", digest.s,
-                             l->layer.index.header->skipped_count);
         if (text)
             report_warning(p->report, job->tracked.name, text);
     }

@@ -119,12 +119,15 @@ int documents_top(const struct document_source *s, const struct image *image,
                   const struct digest *digest, struct fetched_manifest *out, struct error *err)
 {
     struct buf bytes = BUF_INIT;
-    static const char *const places[] = {"index.json", "manifest.json"};
+    /* In this order: where a tag no longer names an index, both hold the manifest. */
+    static const struct {
+        const char *document;
+        enum media_kind kind;
+    } places[] = {{"manifest.json", MEDIA_MANIFEST}, {"index.json", MEDIA_INDEX}};
     for (size_t i = 0; digest_is_set(digest) && i < 2; i++) {
-        if (!find_published(s, image, places[i], digest, &bytes))
+        if (!find_published(s, image, places[i].document, digest, &bytes))
             continue;
-        *out = (struct fetched_manifest){
-            .bytes = bytes, .digest = *digest, .kind = i == 0 ? MEDIA_INDEX : MEDIA_MANIFEST};
+        *out = (struct fetched_manifest){.bytes = bytes, .digest = *digest, .kind = places[i].kind};
         return 0;
     }
     buf_release(&bytes);

@@ -99,7 +99,7 @@ static void test_builder__below_symlinks_of_the_layer(void **state)
         /* The last component is not followed. */
         {"d d;s a d;s a e", "s a e\nd d\n"},
         {"d d;s a d;f a x", "f a x\nd d\n"},
-        {"d d;s a d;d a", "d a\nd d\n"},
+        {"d d;s a d;d a", "d a opaque\nd d\n"},
         {"s lib usr/lib;w lib/x", "s lib usr/lib\nd usr implied\nd usr/lib implied\nw usr/lib/x\n"},
         {"s lib usr/lib;o lib", "s lib usr/lib\nd usr implied\nd usr/lib implied opaque\n"},
         {"d d;f d/f 1;s a d;l g a/f", "s a d\nd d\nf d/f 1\nf g 1 same as d/f\n"},
@@ -115,9 +115,9 @@ static void test_builder__later_entries_win(void **state)
         {"d a;f a/x 1;d a 0700 @3", "d a 700 @3\nf a/x 1\n"},
         {"d a;f a/x 1;d a/b;f a/b/y 1;f a 2", "f a 2\n"},
         {"d a;f a/x 1;s a t", "s a t\n"},
-        {"f a 1;d a", "d a\n"},
-        {"f a 1;d a;f a/x 1", "d a\nf a/x 1\n"},
-        {"d t;s a t;d a;f a/x 1", "d a\nf a/x 1\nd t\n"},
+        {"f a 1;d a", "d a opaque\n"},
+        {"f a 1;d a;f a/x 1", "d a opaque\nf a/x 1\n"},
+        {"d t;s a t;d a;f a/x 1", "d a opaque\nf a/x 1\nd t\n"},
         {"d t;f t/f 1;s a t/f;f a 2", "f a 2\nd t\nf t/f 1\n"},
         {"f a 1;l b a;f a 2", "f a 2\nf b 1\n"}, /* the link keeps what it shared */
         {"d a;f a/x 1;f a 1;d a;f a/y 2", "d a\nf a/y 2\n"},
@@ -173,7 +173,7 @@ static void test_builder__opaque_directories(void **state)
         {"o .;d . 0700;f a 1", "d . 700 opaque\nf a 1\n"},
         {"o a/b", "d a implied\nd a/b implied opaque\n"},
         {"d a;o a;f a 1", "f a 1\n"},
-        {"d a;o a;f a 1;d a", "d a\n"},
+        {"d a;o a;f a 1;d a", "d a opaque\n"},
     };
     EXPECT(rows);
 }
@@ -324,25 +324,48 @@ static void test_builder__lengths_are_limited(void **state)
     making_free(&m);
 }
 
+static void test_builder__refuses_unknown_types(void **state)
+{
+    (void)state;
+    struct making m = making_new();
+    _cleanup_error_ struct error err = ERROR_INIT;
+    struct tar_entry volume = {.type = TAR_OTHER, .typeflag = 'V', .name = "v", .link = ""};
+    assert_int_equal(layer_builder_add(m.builder, &volume, NULL, &err), -1);
+    assert_int_equal(err.kind, ERROR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "entry \"v\": tar entries of type 0x56 are not known"));
+    making_free(&m);
+}
+
+static void test_builder__directory_in_place_of_a_file_is_opaque(void **state)
+{
+    (void)state;
+    struct making m = making_new();
+    _cleanup_error_ struct error err = ERROR_INIT;
+    assert_ok(making_add_all(&m, "f c 1;d c;d e", &err), &err);
+    struct layer layer = making_finish(&m, 1);
+    const struct layer_entry *c = layer_index_find(&layer.index, "c", 1);
+    const struct layer_entry *e = layer_index_find(&layer.index, "e", 1);
+    assert_int_equal(c->flags, ENTRY_OPAQUE);
+    assert_int_equal(e->flags, 0);
+    layer_release(&layer);
+}
+
 static void test_builder__counts_stand_in_the_header(void **state)
 {
     (void)state;
     struct making m = making_new();
     _cleanup_error_ struct error err = ERROR_INIT;
-    struct tar_entry socket = {.type = TAR_OTHER, .name = "s", .link = ""};
     struct buf xattrs = BUF_INIT;
     uint32_t len = 1;
     buf_add(&xattrs, "user.a", 7);
     buf_add(&xattrs, &len, sizeof len);
     buf_addc(&xattrs, 'v');
     struct tar_entry with = {.type = TAR_DIRECTORY, .name = "x", .link = "", .xattrs = &xattrs};
-    assert_ok(layer_builder_add(m.builder, &socket, NULL, &err), &err);
     assert_ok(layer_builder_add(m.builder, &with, NULL, &err), &err);
     assert_ok(making_add_all(&m, "l b a;o x;f y/z 1;f .cvmfscatalog x", &err), &err);
     struct layer layer = making_finish(&m, 1);
     const struct layer_index_header *h = layer.index.header;
     assert_int_equal(h->entry_count, 5); /* the root, b, x, y, y/z */
-    assert_int_equal(h->skipped_count, 1);
     assert_int_equal(h->xattr_count, 1);
     assert_int_equal(h->lower_links, 1);
     assert_int_equal(h->opaque_count, 1);
@@ -391,6 +414,8 @@ int main(void)
         cmocka_unit_test(test_builder__no_way_around_the_dropped_names),
         cmocka_unit_test(test_builder__refused),
         cmocka_unit_test(test_builder__lengths_are_limited),
+        cmocka_unit_test(test_builder__refuses_unknown_types),
+        cmocka_unit_test(test_builder__directory_in_place_of_a_file_is_opaque),
         cmocka_unit_test(test_builder__counts_stand_in_the_header),
         cmocka_unit_test(test_builder__many_and_deep),
     };
