@@ -38,6 +38,7 @@ ENTRY = {
     "empty-path": ([PROGRAM], None, ["PATH="]),
     "no-variables": ([PROGRAM], None, []),
 }
+APPTAINERS_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"   # what it starts every script with
 ARGUMENTS = ([], ["one"], [""], HARD, ["-c", "--"])
 
 
@@ -81,7 +82,7 @@ class ApptainerTest(IntegrationTest):
         """(words, variables) of the program that the run script starts in the published flat root."""
         root = os.path.realpath(os.path.join(self.published.repository, self.published.name(tag)))
         done = subprocess.run([need("chroot"), root, "/.singularity.d/actions/run", *arguments], capture_output=True,
-                              env=environment or {}, check=False)
+                              env=environment or {"PATH": APPTAINERS_PATH}, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         return parse_start(done.stdout)
 
