@@ -120,7 +120,7 @@ static void test_builder__later_entries_win(void **state)
         {"d t;s a t;d a;f a/x 1", "d a opaque\nf a/x 1\nd t\n"},
         {"d t;f t/f 1;s a t/f;f a 2", "f a 2\nd t\nf t/f 1\n"},
         {"f a 1;l b a;f a 2", "f a 2\nf b 1\n"}, /* the link keeps what it shared */
-        {"d a;f a/x 1;f a 1;d a;f a/y 2", "d a\nf a/y 2\n"},
+        {"d a;f a/x 1;f a 1;d a;f a/y 2", "d a opaque\nf a/y 2\n"},
         {"f a 1;f b 2;l b a", "f a 1\nf b 1 same as a\n"},
         {"f a 1;d b;f b/x 1;l b a", "f a 1\nf b 1 same as a\n"},
     };
