@@ -171,6 +171,22 @@ static void add_words(struct buf *b, const char *command, char *const *words)
     }
 }
 
+/* Variables that a shell sets or unsets when it starts, this script's own included: what the image
+ * says of them is said again, last. The words below are quoted, so IFS does not touch them. */
+static void restore_shell_variables(struct buf *b, char *const *env)
+{
+    static const char *const names[] = {"IFS=", "PS1=", "PS2=", "PS4="};
+    for (; *env; env++) {
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            if (!starts_with(*env, names[i]))
+                continue;
+            buf_addf(b, "export %s", names[i]);
+            buf_add_shell_word(b, *env + strlen(names[i]));
+            buf_addc(b, '\n');
+        }
+    }
+}
+
 char *apptainer_runscript(const struct image_config *config)
 {
     struct buf b = BUF_INIT;
@@ -186,6 +202,7 @@ char *apptainer_runscript(const struct image_config *config)
                      "    set -- /bin/sh\n"
                      "fi\n");
     }
+    restore_shell_variables(&b, config->env);
     add_words(&b, "exec", config->entrypoint);
     buf_adds(&b, " \"$@\"\n");
     return buf_take(&b);
