@@ -13,7 +13,7 @@
 bool answer_is_transient(const struct http_response *response)
 {
     long status = response->status;
-    return status == 408 || status == 429 || (status >= 500 && status < 600);
+    return status == 408 || status == 429 || (status >= 500 && status < 600 && status != 501);
 }
 
 double answer_retry_after(const struct http_response *response)

@@ -6,7 +6,7 @@
 #include "registry/http.h"
 #include "registry/reference.h"
 
-/* 408, 429 and 5xx: worth another try. */
+/* 408, 429 and 5xx but 501: worth another try. */
 bool answer_is_transient(const struct http_response *response);
 /* Seconds that Retry-After asks to wait, as a number or a date (RFC 9110, section 10.2.3); -1 if
  * it is not there. */

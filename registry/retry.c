@@ -55,6 +55,7 @@ int retry_run(const struct retry_policy *policy,
             return rc;
         if (rc < 0)
             log_debug("%s: trying again", err->message);
+        error_release(err); /* or a later success would leave it behind */
         http_response_release(&response);
         if (cancel_check(err) < 0)
             return -1;

@@ -5,10 +5,12 @@
 #include "base/path.h"
 #include "registry/url.h"
 
+#include <curl/curl.h>
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,7 +37,8 @@ void tls_store_free(struct tls_store *store)
     while (store->known) {
         struct tls_settings *t = store->known;
         store->known = t->next;
-        buf_release(&t->authorities);
+        cleanup_close(&t->authorities_fd);
+        free(t->authorities);
         error_release(&t->error);
         free(t->host);
         free(t->certificate);
@@ -46,11 +49,28 @@ void tls_store_free(struct tls_store *store)
     free(store);
 }
 
-static int read_authority(struct tls_settings *t, const char *path, struct error *err)
+static int read_authority(struct buf *authorities, const char *path, struct error *err)
 {
-    if (file_read(path, CERTIFICATE_BYTES_MAX, &t->authorities, err) < 0)
+    if (file_read(path, CERTIFICATE_BYTES_MAX, authorities, err) < 0)
         return -1;
-    buf_addc(&t->authorities, '\n');
+    buf_addc(authorities, '\n');
+    return 0;
+}
+
+/* libcurl takes one file, in place of the system's: they are put together. */
+static int keep_authorities(struct tls_settings *t, struct buf *authorities, struct error *err)
+{
+    _cleanup_error_ struct error ignored = ERROR_INIT;
+    const char *usual = curl_version_info(CURLVERSION_NOW)->cainfo;
+    if (authorities->len == 0)
+        return 0;
+    if (usual && read_authority(authorities, usual, &ignored) < 0)
+        error_release(&ignored); /* a system without any */
+    t->authorities_fd = memfd_create("authorities", MFD_CLOEXEC);
+    if (t->authorities_fd < 0 ||
+        file_write_all(t->authorities_fd, authorities->data, authorities->len) < 0)
+        return error_set_errno(err, ERROR_IO, errno, "cannot keep the authorities");
+    t->authorities = xasprintf("/proc/self/fd/%d", t->authorities_fd);
     return 0;
 }
 
@@ -73,7 +93,8 @@ static int is_visible(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
-static int read_folder(struct tls_settings *t, const char *folder, struct error *err)
+static int read_folder(struct tls_settings *t, struct buf *authorities, const char *folder,
+                       struct error *err)
 {
     struct dirent **entries;
     int count = scandir(folder, &entries, is_visible, alphasort), rc = 0;
@@ -82,7 +103,7 @@ static int read_folder(struct tls_settings *t, const char *folder, struct error 
     for (int i = 0; i < count; i++) {
         _cleanup_free_ char *path = path_join(folder, entries[i]->d_name);
         if (rc == 0 && ends_with(path, ".crt"))
-            rc = read_authority(t, path, err);
+            rc = read_authority(authorities, path, err);
         else if (rc == 0 && ends_with(path, ".cert"))
             rc = take_pair(t, path, err);
         free(entries[i]);
@@ -95,6 +116,7 @@ static int read_folder(struct tls_settings *t, const char *folder, struct error 
 static int read_folders(const struct tls_store *store, struct tls_settings *t, struct error *err)
 {
     const char *home = getenv("HOME");
+    _cleanup_buf_ struct buf authorities = BUF_INIT;
     _cleanup_free_ char *own = path_join(home ? home : "", ".config/containers/certs.d");
     const char *usual[] = {own, "/etc/containers/certs.d", "/etc/docker/certs.d"};
     bool named = store->site && store->site->certificate_count > 0;
@@ -102,10 +124,10 @@ static int read_folders(const struct tls_store *store, struct tls_settings *t, s
     for (size_t i = 0; i < count; i++) {
         const char *folder = named ? store->site->certificates[i] : usual[i];
         _cleanup_free_ char *path = path_join(folder, t->host);
-        if (read_folder(t, path, err) < 0)
+        if (read_folder(t, &authorities, path, err) < 0)
             return -1;
     }
-    return 0;
+    return keep_authorities(t, &authorities, err);
 }
 
 static struct tls_settings *find_or_read(struct tls_store *store, const char *host)
@@ -116,7 +138,7 @@ static struct tls_settings *find_or_read(struct tls_store *store, const char *ho
     struct tls_settings *t = xcalloc(1, sizeof *t);
     const struct site_registry *r = site_find_registry(store->site, host);
     t->host = xstrdup(host);
-    t->authorities = (struct buf)BUF_INIT;
+    t->authorities_fd = -1;
     t->verify = !r || r->transport != TRANSPORT_UNVERIFIED;
     if (read_folders(store, t, &t->error) < 0)
         error_wrap(&t->error, "certificates of %s", host);

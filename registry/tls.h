@@ -19,7 +19,9 @@ struct tls_settings {
     struct tls_settings *next;
     char *host;
     bool verify;
-    struct buf authorities;  /* PEM; empty: the system's only */
+    char *authorities;       /* path of a file (in memory) with them and the system's; NULL: the
+                                system's only */
+    int authorities_fd;      /* what it is a path to */
     char *certificate, *key; /* paths; NULL: none */
     struct error error;      /* why the folder cannot be used */
 };

@@ -180,11 +180,8 @@ static void set_tls(CURL *easy, const struct tls_settings *tls)
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
     }
-    if (tls->authorities.len > 0) {
-        /* The system's own are looked up in libcurl's directory of them still. */
-        struct curl_blob blob = {tls->authorities.data, tls->authorities.len, CURL_BLOB_NOCOPY};
-        curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
-    }
+    if (tls->authorities)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, tls->authorities);
     if (tls->certificate) {
         curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->certificate);
         curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key);
@@ -270,6 +267,12 @@ void transfer_finish(struct transfer *t, CURLcode result)
     if (t->error.kind != ERROR_NONE || result == CURLE_OK)
         return;
     make_printable(t->reason);
+    /* libcurl's word for a header line beyond its own limit of 100 KiB. */
+    if (result == CURLE_OUT_OF_MEMORY && !t->begun) {
+        error_set(&t->error, ERROR_LIMIT, "more than %zu bytes of response headers",
+                  LIMIT_HEADER_BYTES);
+        return;
+    }
     error_set(&t->error, ERROR_NET, "%s", t->reason[0] ? t->reason : curl_easy_strerror(result));
     t->error.retryable = !is_permanent(result);
 }

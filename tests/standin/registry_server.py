@@ -55,6 +55,7 @@ class MisbehavingRegistry:
     content_range=TEXT                 claim that range
     drop_headers=[NAME, ...]           leave them out
     reset=True                         close the connection without an answer
+    endless=N                          a body of N bytes that is made as it is sent (`sent` counts them)
     """
 
     def __init__(self, page_size=1000, links="relative", certificate=None, key=None):
@@ -63,7 +64,10 @@ class MisbehavingRegistry:
         self.blobs = {}
         self.manifests = {}  # (repository, tag or digest) -> (media type, bytes)
         self.tags = collections.defaultdict(list)
+        self.referrers = None  # or {(repository, digest): [descriptor, ...]}
         self.requests = []
+        self.connections = set()  # the addresses that they came from
+        self.sent = 0             # bytes of endless bodies
         self.page_size = page_size
         self.links = links  # "relative", "absolute", or the URL to name
         self._behaviours = []
@@ -267,12 +271,23 @@ class MisbehavingRegistry:
         body = {"name": repository, "tags": tags[start:start + n] or None}
         return Answer(200, headers, json.dumps(body).encode())
 
-    def _manifest(self, repository, reference):
+    def _manifest(self, repository, reference, known=None):
         if (repository, reference) not in self.manifests:
             return self.error(404, "MANIFEST_UNKNOWN", "manifest unknown")
         media_type, data = self.manifests[repository, reference]
-        return Answer(200, {"Content-Type": media_type, "Docker-Content-Digest": sha256(data)},
-                      data)
+        etag = '"%s"' % sha256(data)
+        if known == etag:
+            return Answer(304, {"ETag": etag}, b"")
+        return Answer(200, {"Content-Type": media_type, "Docker-Content-Digest": sha256(data),
+                            "ETag": etag}, data)
+
+    def _referrers(self, repository, digest):
+        """OCI distribution specification 1.1, "Listing Referrers"; None: a registry that has no such list."""
+        if self.referrers is None:
+            return self.error(404, "NOT_FOUND", "page not found")
+        body = {"schemaVersion": 2, "mediaType": OCI + "index.v1+json",
+                "manifests": self.referrers.get((repository, digest), [])}
+        return Answer(200, {"Content-Type": OCI + "index.v1+json"}, json.dumps(body).encode())
 
     def _blob(self, digest, wanted, what):
         if digest not in self.blobs:
@@ -294,16 +309,18 @@ class MisbehavingRegistry:
         query = urllib.parse.parse_qs(url.query)
         if url.path == "/token" and self._auth:
             return self._token(query, headers.get("authorization"))
-        match = re.fullmatch(r"/v2/(.+)/(manifests|blobs|tags)/([^/]+)", url.path)
+        match = re.fullmatch(r"/v2/(.+)/(manifests|blobs|tags|referrers)/([^/]+)", url.path)
         if not match:
             return self.error(404, "NOT_FOUND", "page not found")
         repository, kind, reference = match.groups()
         if self._auth and not self._authorized(headers.get("authorization"), repository):
             return self._challenge(repository)
+        if kind == "referrers":
+            return self._referrers(repository, reference)
         if kind == "tags":
             return self._tag_list(repository, query)
         if kind == "manifests":
-            return self._manifest(repository, reference)
+            return self._manifest(repository, reference, headers.get("if-none-match"))
         return self._blob(reference, headers.get("range"), what)
 
     def spoil(self, answer, path, what):
@@ -355,6 +372,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         headers = {k.lower(): v for k, v in self.headers.items()}
         with registry._lock:
             registry.requests.append(Request(self.command, self.path, headers))
+            registry.connections.add(self.client_address)
         what = registry._misbehaviour(self.command, self.path)
         if what.get("delay"):
             registry.wait_for_stop(what["delay"])
@@ -372,7 +390,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        length = what.get("content_length", len(answer.body))
+        length = what.get("endless", what.get("content_length", len(answer.body)))
         if not what.get("no_length"):
             self.send_header("Content-Length", str(length))
         if what.get("no_length") or length != len(answer.body):
@@ -380,7 +398,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
         self.end_headers()
 
+    def _send_endless(self, length):
+        chunk = b" " * (1 << 16)
+        while self.registry.sent < length and not self.registry.wait_for_stop(0):
+            self.wfile.write(chunk)
+            self.registry.sent += len(chunk)
+
     def _send_body(self, body, what):
+        if "endless" in what:
+            self._send_endless(what["endless"])
+            return
         end = min([len(body)] + [what[k] for k in ("cut_after", "stall_after") if k in what])
         step, pause = what.get("trickle", (1 << 16, 0))
         for i in range(0, end, step):
