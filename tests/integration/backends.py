@@ -74,7 +74,7 @@ class Real:
         test.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def revisions(self):
-        return len(run("cvmfs_server", "tag", "-l", "-x", self.argument).splitlines())
+        return int(os.getxattr(self.view, "user.revision"))
 
     def close(self):
         run("cvmfs_server", "rmfs", "-f", self.argument)

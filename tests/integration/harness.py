@@ -5,6 +5,7 @@ registry, cvmfs.py a stand-in CernVM-FS, ducc.py the program; trees.py compares,
 """
 
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -28,7 +29,9 @@ class IntegrationTest(unittest.TestCase):
     maxDiff = None
 
     def setUp(self):
-        self.scratch = tempfile.mkdtemp(prefix="ducc-test-")
+        # mkdtemp() makes names that Podman does not take for a part of an image's name, such as x_.
+        self.scratch = os.path.join(tempfile.gettempdir(), f"ducc-test-{secrets.token_hex(6)}")
+        os.mkdir(self.scratch, 0o700)
         self.addCleanup(shutil.rmtree, self.scratch, ignore_errors=True)
         self.addCleanup(unmount_below, self.scratch)
 

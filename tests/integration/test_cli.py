@@ -70,7 +70,6 @@ class HelpTest(FailureTest):
                 self.assertEqual(result.stdout, "")
                 self.assertFalse(os.path.lexists(repository), "it has made the repository")
 
-    @unittest.expectedFailure     # the help of convert names -u and -r, which it refuses
     def test_old_options_are_accepted(self):
         """Those that the help says are; with a value where the Go tool has one."""
         registry = self.registry()

@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import unittest
 
@@ -158,6 +159,8 @@ class StreamCrashTest(CrashTest):
         self.gate = Gate(self.path(f"gate{stop_after}"), stop_after)
         process = self.state.start("convert", "--repo", self.backend.argument, "http://" + self.name, stdout=-1,
                                    stderr=-1, env=self.gate.environment())
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
         self.assertTrue(self.gate.wait(process), "the stream ended before the gate")
         return process
 
@@ -213,11 +216,18 @@ class StreamCrashTest(CrashTest):
         self.assert_next_run_publishes()
         self.assertEqual(len(self.backend.log("abort")), 1)
 
-    def test_killed_while_ingest_goes_on(self):
-        """The ingest of a killed run is still at work when the next run comes."""
-        process = self.start(1 << 20)
-        process.kill()
-        process.communicate()
+    def test_the_next_run_waits_for_an_ingest_that_ends(self):
+        """The ingest of a killed run finds out by itself that its input was cut."""
+        self.start(1 << 20).kill()
+        opener = threading.Timer(1.5, self.gate.open)
+        opener.start()
+        self.assertTrue(self.backend.in_transaction())
+        self.assert_next_run_publishes()
+        opener.join()
+
+    def test_the_next_run_ends_an_ingest_that_hangs(self):
+        """Slow, since the program is patient."""
+        self.start(1 << 20).kill()
         self.assertTrue(self.backend.in_transaction())
         self.assert_next_run_publishes()
         self.gate.open()
