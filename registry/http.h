@@ -45,7 +45,9 @@ struct http_response {
     long status;
     struct http_header *headers;
     size_t header_count, header_capacity, header_bytes;
-    struct buf body;  /* without a sink, or if the status is not 2xx (then cut at 64 KiB) */
+    /* Without a sink, or if the status is not 2xx. Then it is for messages: cut at 64 KiB, and what
+     * we sent as a secret is made unreadable where the peer repeats it. */
+    struct buf body;
     char *url;        /* that answered, behind all redirects */
     bool left_origin; /* a redirect led to another origin than the request's */
 };
@@ -70,6 +72,7 @@ struct http_request {
     const char *url;
     const char *accept;        /* or NULL */
     const char *authorization; /* the value of that header, or NULL */
+    const char *secret;        /* in the form; or NULL */
     const char *if_none_match; /* the value of that header, or NULL: 304 is an answer then */
     uint64_t range_start;      /* first byte asked for; 0: all, no Range header */
     size_t max_body_bytes;     /* without a sink: ERROR_LIMIT beyond */

@@ -186,8 +186,9 @@ static int ask_with_identity(struct token_cache *cache, const struct token_scope
     if (!url)
         return error_wrap(err, "token service of %s", scope->at->registry);
     char *form = url_form(params, sizeof params / sizeof params[0]);
-    int rc = ask(cache, scope, &(struct http_request){.url = url, .form = form}, out_token,
-                 out_life, err);
+    int rc = ask(cache, scope,
+                 &(struct http_request){.url = url, .form = form, .secret = identity_token},
+                 out_token, out_life, err);
     secret_free(form);
     return rc;
 }

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "registry/auth.h"
+#include "registry/auth_file.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -254,6 +255,32 @@ static bool is_permanent(CURLcode code)
            code == CURLE_SSL_CERTPROBLEM || code == CURLE_NOT_BUILT_IN || code == CURLE_FAILED_INIT;
 }
 
+static void blot_out(struct buf *text, const char *secret, size_t len)
+{
+    char *found = text->data;
+    while (len > 0 &&
+           (found = memmem(found, text->len - (size_t)(found - text->data), secret, len)))
+        memset(found, '*', len);
+}
+
+/* A peer that repeats what it was sent ("unknown token …") must not bring it into a message. */
+static void hide_secrets(struct transfer *t)
+{
+    struct buf *body = &t->response.body;
+    const char *sent = t->request->authorization, *space = sent ? strchr(sent, ' ') : NULL;
+    if (t->request->secret)
+        blot_out(body, t->request->secret, strlen(t->request->secret));
+    if (!space)
+        return;
+    blot_out(body, space + 1, strlen(space + 1));
+    size_t len;
+    char *pair = starts_with(sent, "Basic ") ? base64_decode(space + 1, &len) : NULL;
+    const char *colon = pair ? strchr(pair, ':') : NULL;
+    if (colon)
+        blot_out(body, colon + 1, strlen(colon + 1));
+    secret_free(pair);
+}
+
 /* libcurl's words may quote what the peer sent. */
 static void make_printable(char *s)
 {
@@ -264,6 +291,8 @@ static void make_printable(char *s)
 
 void transfer_finish(struct transfer *t, CURLcode result)
 {
+    if (!is_success(t->response.status))
+        hide_secrets(t);
     if (t->error.kind != ERROR_NONE || result == CURLE_OK)
         return;
     make_printable(t->reason);

@@ -1,6 +1,8 @@
 """Registries that misbehave, and registries that must be asked little. The program as a whole; details are in unit tests."""
 
+import base64
 import email.utils
+import hashlib
 import json
 import os
 import random
@@ -123,6 +125,21 @@ class MisbehavingTest(StandInTest):
         self.convert(timeout=90)
         self.assert_published(self.image)
 
+    def test_a_registry_that_repeats_secrets(self):
+        """What it says is shown, but what it was sent is not."""
+        self.server.require_basic(USER, "other")
+        real = self.server.answer
+
+        def answer(path, headers, what):
+            sent = headers.get("authorization", "")
+            pair = base64.b64decode(sent.removeprefix("Basic ")).decode()
+            return self.server.error(403, "DENIED", f"no entry with {sent} or {pair}") if sent else real(path, headers, what)
+        self.server.answer = answer
+        result = self.convert(*self.login(), "-v", "--json", status=1, image=f"a/b@{self.image.digest}")
+        self.assertIn("no entry with Basic ***", result.stdout)
+        self.assertNotIn(PASSWORD, result.stdout + result.stderr)
+        self.assertNotIn(base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(), result.stdout + result.stderr)
+
     def test_401_for_ever(self):
         self.server.require_token(user=USER, password=PASSWORD, reject=True)
         result = self.convert(*self.login(), status=1)
@@ -217,6 +234,41 @@ class MisbehavingTest(StandInTest):
         self.convert("--config", config(self.path("c.yaml"), hosts=hosts), image="a/b:t*")
         self.assertLessEqual(most[0], 2)
         self.assertGreater(time.monotonic() - start, (len(self.server.requests) - 1) / 10)
+
+
+class OtherFormsTest(StandInTest):
+    def test_ipv6_literal(self):
+        server = self.enterContext(MisbehavingRegistry(address="::1"))
+        self.assertTrue(server.host.startswith("[::1]:"))
+        image = self.add("a/b", "1", Image([layer()]), server)
+        self.ducc().run("convert", "--repo", self.path("repo"), f"http://{server.host}/a/b:1", check=True)
+        assert_public_name(self, self.path("repo"), f"{server.host}/a/b:1", image.config_digest)
+
+    def sha512_image(self, spoil=b""):
+        """Every digest in its manifest is sha512."""
+        def edit(manifest):
+            for one in [manifest["config"], *manifest["layers"]]:
+                data = self.server.blobs[one["digest"]]
+                one["digest"] = "sha512:" + hashlib.sha512(data).hexdigest()
+                self.server.blobs[one["digest"]] = data + spoil
+        plain = Image([layer("one")])
+        for data in plain.blobs.values():
+            self.server.add_blob(data)
+        image = Image([layer("one")], edit_manifest=edit)
+        digest = "sha512:" + hashlib.sha512(image.manifest).hexdigest()
+        self.server.manifests["a/b", digest] = (image.types["manifest"], image.manifest)
+        return digest, json.loads(image.manifest)
+
+    def test_sha512(self):
+        digest, manifest = self.sha512_image()
+        self.ducc().run("convert", "--repo", self.path("repo"), f"http://{self.server.host}/a/b@{digest}", check=True)
+        assert_public_name(self, self.path("repo"), f"{self.server.host}/a/b@{digest}",
+                           manifest["config"]["digest"].replace("sha512:", "sha256:"))
+
+    def test_sha512_that_is_wrong(self):
+        digest, _ = self.sha512_image(spoil=b" ")
+        result = self.ducc().run("convert", "--repo", self.path("repo"), f"http://{self.server.host}/a/b@{digest}", check=1)
+        self.assertRegex(result.stdout, "longer than|expected digest sha512:")
 
 
 class PollTest(StandInTest):

@@ -22,6 +22,7 @@ import hashlib
 import http.server
 import json
 import re
+import socket
 import ssl
 import sys
 import threading
@@ -58,8 +59,10 @@ class MisbehavingRegistry:
     endless=N                          a body of N bytes that is made as it is sent (`sent` counts them)
     """
 
-    def __init__(self, page_size=1000, links="relative", certificate=None, key=None):
+    def __init__(self, page_size=1000, links="relative", certificate=None, key=None,
+                 address="127.0.0.1"):
         """certificate, key: paths of PEM files; the registry then speaks https."""
+        self._address = address
         self._tls = (certificate, key) if certificate else None
         self.blobs = {}
         self.manifests = {}  # (repository, tag or digest) -> (media type, bytes)
@@ -86,8 +89,10 @@ class MisbehavingRegistry:
             pass
 
         Handler.registry = registry
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self.host = "127.0.0.1:%d" % self._server.server_address[1]
+        server = _Server6 if ":" in self._address else _Server
+        self._server = server((self._address, 0), Handler)
+        shown = "[%s]" % self._address if ":" in self._address else self._address
+        self.host = "%s:%d" % (shown, self._server.server_address[1])
         self.url = "http://" + self.host
         if self._tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -358,6 +363,10 @@ class _Server(http.server.ThreadingHTTPServer):
 
     def handle_error(self, request, client_address):
         pass  # clients that went away are what this server is for
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
