@@ -216,24 +216,34 @@ class MisbehavingTest(StandInTest):
         self.assertRegex(result.stdout, r"5 requests left, floor 10\): not polled until 20\d\d-\d\d-\d\dT")
         self.assertEqual(len(self.server.seen("manifests")), 1)
 
-    def test_requests_at_a_time_and_a_second(self):
+    def limited(self, **limits):
+        """Twelve tags under these limits: how many requests were under way at once, and how long it took."""
         for number in range(12):
             self.add("a/b", f"t{number}", self.image)
-        at_once, most = set(), [0]
+        under_way, most = [], [0]
         real = self.server.answer
 
         def answer(path, headers, what):
-            at_once.add(path)
-            most[0] = max(most[0], len(at_once))
-            time.sleep(0.02)
-            at_once.discard(path)
+            under_way.append(path)
+            most[0] = max(most[0], len(under_way))
+            time.sleep(0.05)
+            under_way.remove(path)
             return real(path, headers, what)
         self.server.answer = answer
-        hosts = {self.server.host: {"insecure": "http", "requests_at_a_time": 2, "requests_per_second": 10}}
+        hosts = {self.server.host: {"insecure": "http", **limits}}
         start = time.monotonic()
         self.convert("--config", config(self.path("c.yaml"), hosts=hosts), image="a/b:t*")
-        self.assertLessEqual(most[0], 2)
-        self.assertGreater(time.monotonic() - start, (len(self.server.requests) - 1) / 10)
+        return most[0], time.monotonic() - start
+
+    def test_requests_at_a_time(self):
+        self.assertEqual(self.limited(requests_at_a_time=2)[0], 2)
+
+    def test_more_requests_at_a_time_without_a_limit(self):
+        self.assertGreater(self.limited()[0], 2)
+
+    def test_requests_a_second(self):
+        _, seconds = self.limited(requests_per_second=10)
+        self.assertGreater(seconds, (len(self.server.requests) - 1) / 10)
 
 
 class OtherFormsTest(StandInTest):
