@@ -116,9 +116,11 @@ int main(int argc, char **argv)
         for (char **e = environ; *e; e++)
             printf("%s%c", *e, 0);
     }
+    printf("%cEND%c", 0, 0);
     return fflush(stdout) || ferror(stdout) ? 3 : 0;
 }
 """
+END = b"\0END\0"         # Podman can lose what a container printed that ended at once
 PLACE = "/.probe"       # where the probe is mounted in a container
 # What Podman puts over each container's root, and the marker of the published tree.
 COVERED = ("dev", "proc", "sys", PLACE[1:], ".cvmfscatalog")
@@ -145,9 +147,16 @@ def probe():
     return target
 
 
+def whole(output):
+    """What the probe printed, if it is all there."""
+    if not output.endswith(END):
+        raise AssertionError(f"the probe's output is cut short or missing: {output[-200:]!r}")
+    return output[:-len(END)]
+
+
 def parse_listing(output):
     """The probe's list as {path: Node}."""
-    found, position = {}, 0
+    found, position, output = {}, 0, whole(output)
 
     def until_nul():
         nonlocal position
@@ -185,9 +194,7 @@ def image_only(entries):
 
 def parse_start(output):
     """What the probe says of its start: (arguments, {name: value} of the environment)."""
-    words, found, environment = output.partition(b"\0ENV\0")
-    if not found:
-        raise AssertionError(f"the probe did not run: {output!r}")
+    words, _, environment = whole(output).partition(b"\0ENV\0")
     pairs = (pair.partition(b"=") for pair in environment.split(b"\0")[:-1])
     return words.split(b"\0")[:-1], {name: value for name, _, value in pairs}
 
@@ -216,7 +223,7 @@ def way_to_start():
         for name, (prefix, options) in WAYS.items():
             done = subprocess.run([*prefix, *podman.command("run", *run_options(options), image, PLACE, "--list", *COVERED)],
                                   capture_output=True, check=False, env=environment(prefix))
-            if done.returncode == 0 and list(image_only(parse_listing(done.stdout))) == [b"d"]:
+            if done.returncode == 0 and done.stdout.endswith(END) and list(image_only(parse_listing(done.stdout))) == [b"d"]:
                 print(f"runtimes: containers start: {name}", file=sys.stderr)
                 return prefix, options
             reasons.append(f"  {name}: {os.fsdecode(done.stderr).strip()}")
@@ -258,9 +265,14 @@ class ContainerPodman(Podman):
             raise AssertionError(f"podman {' '.join(map(os.fsdecode, arguments))}\n{os.fsdecode(done.stderr)}")
         return done.stdout
 
-    def container(self, image, *command, options=()):
-        """Output of a command in a container of the image."""
-        return self.call("run", *run_options(way_to_start()[1]), *options, image, *command)
+    def container(self, image, *command, options=(), attempts=3):
+        """What the probe says in a container of the image."""
+        for _ in range(attempts):
+            output = self.call("run", *run_options(way_to_start()[1]), *options, image, *command)
+            if output.endswith(END):
+                break
+            print(f"runtimes: Podman lost what a container printed: {output[-100:]!r}", file=sys.stderr)
+        return output
 
     def listing(self, image):
         """The root file system that a user of the image sees: see image_only()."""

@@ -36,7 +36,7 @@ class Stack:
         self.layers = [self.layer(number) for number in range(self.random.randint(1, 5))]
 
     def layer(self, number):
-        self.number, self.gone, self.tar = number, set(), TarBuilder()
+        self.number, self.gone, self.implied, self.tar = number, set(), set(), TarBuilder()
         self.text.append(f"layer {number}:")
         for _ in range(self.random.randint(0, 9)):
             self.random.choice([self.dir, self.dir, self.file, self.file, self.symlink, self.fifo, self.hardlink,
@@ -71,7 +71,10 @@ class Stack:
         parts = path.split(b"/")
         for count in range(1, len(parts)):      # what this layer uses, it has
             parent = b"/".join(parts[:count])
+            if self.state.get(parent, ("", -1))[1] < self.number:
+                self.implied.add(parent)
             self.state[parent] = ("dir", self.number)
+        self.implied.discard(path)
         self.state[path] = (kind, self.number)
         self.gone.discard(path)
 
@@ -122,8 +125,9 @@ class Stack:
                 self.put(path, "file" if self.state[target][0] == "file" else self.state[target][0])
 
     def whiteout(self):
+        """Not of a directory that this layer uses without naming it: its attributes then depend on the order."""
         path = self.pick()
-        if path and b"/".join(path.split(b"/")[:-1]) in [b"", *self.state]:
+        if path and path not in self.implied and b"/".join(path.split(b"/")[:-1]) in [b"", *self.state]:
             self.note("whiteout", path)
             self.tar.whiteout(path)
             self.remove_below(path, own=False)

@@ -349,12 +349,12 @@ class EngineTest(IntegrationTest):
         self.assertEqual(os.listdir(os.path.join(repository, registry.host, "engine")), ["good:t"])
         self.assertEqual(sum(len(names) for names in (os.listdir(os.path.join(repository, ".flat", one)) for one in os.listdir(
             os.path.join(repository, ".flat")) if len(one) == 2)), 2)   # the image, and the catalog's marker
-        reported = result.stdout + result.stderr
         for name, _, says in REFUSED:
             with self.subTest(name):
-                lines = [line for line in reported.splitlines() if f"engine/bad:{name}" in line and "fail" in line]
-                self.assertTrue(lines, reported)
-                self.assertIn(says, "\n".join(lines))
+                lines = [line for line in result.stderr.splitlines() if f" error {registry.host}/engine/bad:{name}: " in line]
+                self.assertEqual(len(lines), 1, result.stderr)
+                self.assertIn(says, lines[0])
+                self.assertIn(f"failed     {registry.host}/engine/bad:{name}\n", result.stdout)
 
     def test_devices_can_be_dropped(self):
         case = next(one for one in CASES if one.name == "devices")
