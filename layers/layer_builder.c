@@ -24,6 +24,7 @@ struct node {
     uint16_t path_len; /* of the whole path: a symlink can make it longer than the tar's name */
     bool dead;
     bool whiteout; /* the layer hides this name below */
+    bool real;     /* it, or something below it, is more than a deletion or a way to one */
 };
 
 struct inode {
@@ -680,6 +681,22 @@ static void walk_sorted(struct writer *w)
     free(stack);
 }
 
+/* A directory that only deletions below it imply, and that is deleted itself, is a deletion. */
+static void fold_deletions(struct layer_builder *b)
+{
+    for (uint32_t id = (uint32_t)b->node_count; id-- > 1;) { /* children come after parents */
+        struct node *n = &b->nodes[id];
+        const struct layer_entry *e = entry_of(b, id);
+        n->real |= !n->dead && e && !(e->flags & ENTRY_IMPLIED);
+        if (!n->dead && n->real)
+            b->nodes[n->parent].real = true;
+        if (e && n->whiteout && !n->real) {
+            n->inode = NONE;
+            n->first_child = NONE;
+        }
+    }
+}
+
 int layer_builder_write(struct layer_builder *b, struct layer_index_header *header, int fd,
                         struct error *err)
 {
@@ -688,6 +705,7 @@ int layer_builder_write(struct layer_builder *b, struct layer_index_header *head
     if (!out)
         return error_set_errno(err, ERROR_IO, errno, "cannot write the layer's index");
     setvbuf(out, NULL, _IOFBF, 1 << 20);
+    fold_deletions(b);
     struct writer w = {.b = b, .h = header, .out = out, .path = BUF_INIT};
     fwrite(header, sizeof *header, 1, out); /* its place; written again below */
     walk_sorted(&w);

@@ -201,22 +201,45 @@ static int add_layer_folder(struct planner *p, const struct digest *id, const ch
     return result < 0 ? -1 : changeset_add_symlink(p->cs, short_name, target, err);
 }
 
+static const struct image_layer *layer_at(const struct image *image, size_t level)
+{
+    return &image->layers[image->stack_layers[level]];
+}
+
+static bool stands_between(const struct image *image, size_t above, size_t level)
+{
+    for (size_t i = level + 1; i <= above; i++)
+        if (digest_equal(&layer_at(image, i)->layer.blob, &layer_at(image, level)->layer.blob))
+            return true;
+    return false;
+}
+
+/* The short names of what a layer stands on, the nearest first. The kernel refuses a directory that
+ * occurs twice: of a layer that an image has twice (Docker's empty one, say) the upper occurrence
+ * decides everything, so the lower one is left out. */
+static char *lower_text(const struct image *image, size_t level)
+{
+    struct buf lower = BUF_INIT;
+    for (size_t i = level; i-- > 0;) {
+        if (!stands_between(image, level, i))
+            buf_addf(&lower, "%sl/%s", lower.len ? ":" : "",
+                     podman_link(&layer_at(image, i)->chain_id).s);
+    }
+    return buf_take(&lower);
+}
+
 static int plan_stacked(struct planner *p, const struct image *image, struct error *err)
 {
-    _cleanup_buf_ struct buf lower = BUF_INIT;
     const struct digest *parent = NULL;
     for (size_t level = 0; level < image->stack_count; level++) {
-        const struct image_layer *l = &image->layers[image->stack_layers[level]];
+        const struct image_layer *l = layer_at(image, level);
         _cleanup_free_ char *folder = layout_layer(&l->layer.blob);
         _cleanup_free_ char *tree = path_join(folder, "layerfs");
+        _cleanup_free_ char *lower = lower_text(image, level);
         if (!podman_store_has_layer(p->podman, &l->chain_id))
             record_layer(p, image, l, parent);
-        if (add_layer_folder(p, &l->chain_id, tree, lower.data, err) < 0)
+        if (add_layer_folder(p, &l->chain_id, tree, lower, err) < 0)
             return -1;
-        struct buf next = BUF_INIT;
-        buf_addf(&next, "l/%s%s%s", podman_link(&l->chain_id).s, lower.len ? ":" : "", lower.data);
-        buf_release(&lower);
-        lower = next;
         parent = &l->chain_id;
     }
     return 0;
