@@ -146,10 +146,11 @@ class UnusableRepositoryTest(FailureTest):
                 self.source.well_behaved()
                 self.source.behave("/blobs/", delay=60)
                 ducc = self.ducc(backend)
+                before = len(self.source.seen("/blobs/"))
                 first = ducc.start("convert", "--repo", backend.argument, f"http://{self.source.host}/a:t", stdout=-1,
                                    stderr=-1)
                 try:
-                    while not self.source.seen("/blobs/"):
+                    while len(self.source.seen("/blobs/")) == before:
                         time.sleep(0.02)
                     self.refuse(backend.argument, f"process {first.pid}", ducc=ducc)
                     if backend.kind == "directory":     # the same place by another name is the same repository
