@@ -111,6 +111,12 @@ static void remember(struct authorizer *authorizer, struct habit *habit)
 
 /* --- carrying them out --- */
 
+bool authorizer_withholds(struct authorizer *authorizer, const struct endpoint *at,
+                          struct error *err)
+{
+    return credential_withheld(authorizer->credentials, at, err);
+}
+
 static int with_token(struct authorizer *authorizer, const struct endpoint *at,
                       const struct habit *habit, uint64_t refused, struct authorization *out,
                       struct error *err)
@@ -133,10 +139,14 @@ static int with_password(struct authorizer *authorizer, const struct endpoint *a
     int found = credential_lookup(authorizer->credentials, at, &credential, err);
     if (found < 0)
         return -1;
-    if (!found)
+    if (!found) {
+        error_set(err, ERROR_AUTH, "registry %s wants a user and a password", at->registry);
+        if (authorizer_withholds(authorizer, at, err))
+            return -1;
         return error_set(err, ERROR_AUTH,
                          "registry %s wants a user and a password, and none are known for %s/%s",
                          at->registry, at->registry, at->repository);
+    }
     out->value = basic_authorization(&credential, err);
     out->with_credentials = true;
     credential_release(&credential);

@@ -27,5 +27,8 @@ MUST_CHECK int authorizer_answer(struct authorizer *authorizer, const struct end
                                  const struct http_response *response,
                                  const struct authorization *refused, struct authorization *out,
                                  struct error *err);
+/* As credential_withheld() for the authorizer's source. */
+bool authorizer_withholds(struct authorizer *authorizer, const struct endpoint *at,
+                          struct error *err);
 
 #endif

@@ -45,9 +45,27 @@ void token_release(struct token *token)
 int credential_lookup(const struct credential_source *source, const struct endpoint *at,
                       struct credential *out, struct error *err)
 {
-    if (!source || !source->lookup)
+    if (!source || !source->lookup || !endpoint_gets_credentials(at))
         return 0;
     return source->lookup(source->arg, at->registry, at->repository, out, err);
+}
+
+bool credential_withheld(const struct credential_source *source, const struct endpoint *at,
+                         struct error *err)
+{
+    struct credential credential = {0};
+    _cleanup_error_ struct error ignored = ERROR_INIT;
+    if (!source || !source->lookup || endpoint_gets_credentials(at))
+        return false;
+    int found = source->lookup(source->arg, at->registry, at->repository, &credential, &ignored);
+    credential_release(&credential);
+    if (found <= 0)
+        return false;
+    error_wrap(err,
+               "credentials for %s are known, but they are not sent over plain http; use https, or "
+               "set \"insecure: http\" for %s in the configuration file",
+               at->registry, at->registry);
+    return true;
 }
 
 /* RFC 4648, section 4. */

@@ -1,6 +1,7 @@
 #include "registry/endpoint.h"
 
 #include "base/memory.h"
+#include "registry/url.h"
 
 #include <string.h>
 
@@ -21,33 +22,43 @@ char *endpoint_url(const struct endpoint *endpoint, const char *path)
     return xasprintf("%s%s", endpoint->base, path);
 }
 
+bool endpoint_gets_credentials(const struct endpoint *endpoint)
+{
+    return endpoint->open_line || url_is_https(endpoint->base);
+}
+
+static bool is_marked_http(const struct site *site, const char *registry)
+{
+    const struct site_registry *r = site_find_registry(site, registry);
+    return r && r->transport == TRANSPORT_HTTP;
+}
+
 static struct endpoint origin_of(const struct site *site, const struct reference *ref)
 {
-    const struct site_registry *r = site_find_registry(site, ref->registry);
-    bool http = ref->plain_http || (r && r->transport == TRANSPORT_HTTP);
+    bool marked = is_marked_http(site, ref->registry), http = ref->plain_http || marked;
     char *repository = endpoint_repository(ref);
     const char *host = is_docker_hub(ref->registry) ? "registry-1.docker.io" : ref->registry;
     return (struct endpoint){
         .base = xasprintf("%s://%s/v2/%s/", http ? "http" : "https", host, repository),
         .registry = xstrdup(ref->registry),
         .repository = repository,
-        .open_line = http,
+        .open_line = marked,
     };
 }
 
 static struct endpoint mirror_of(const struct site *site, const struct site_mirror *m,
                                  const struct endpoint *origin)
 {
-    const struct site_registry *r = site_find_registry(site, m->registry);
-    bool http = m->scheme == MIRROR_HTTP || (r && r->transport == TRANSPORT_HTTP) ||
-                (m->scheme == MIRROR_AS_ORIGIN && origin->open_line);
+    bool marked = is_marked_http(site, m->registry);
+    bool http = m->scheme == MIRROR_HTTP || marked ||
+                (m->scheme == MIRROR_AS_ORIGIN && !url_is_https(origin->base));
     char *repository = xasprintf("%s%s%s", m->prefix, *m->prefix ? "/" : "", origin->repository);
     return (struct endpoint){
         .base = xasprintf("%s://%s/v2/%s/", http ? "http" : "https", m->registry, repository),
         .registry = xstrdup(m->registry),
         .repository = repository,
         .is_mirror = true,
-        .open_line = http,
+        .open_line = marked,
     };
 }
 

@@ -14,7 +14,8 @@ struct endpoint {
     char *registry;   /* whose credentials and limits count: "docker.io", "mirror.example.org" */
     char *repository; /* the repository's name there, in requests and token scopes */
     bool is_mirror;
-    /* Credentials may cross a line that anybody can listen to: the operator said http. */
+    /* The site marks the registry "insecure: http": its credentials may cross a line that anybody
+     * can listen to. Not set because a reference or a mirror was written with "http://". */
     bool open_line;
 };
 
@@ -30,5 +31,8 @@ void endpoints_release(struct endpoints *endpoints);
 char *endpoint_repository(const struct reference *ref);
 /* `path` below the endpoint's repository. Owned. */
 char *endpoint_url(const struct endpoint *endpoint, const char *path);
+/* Whether credentials, or tokens had with them, are sent there: over https, or by the site's leave.
+ */
+bool endpoint_gets_credentials(const struct endpoint *endpoint);
 
 #endif

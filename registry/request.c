@@ -28,14 +28,18 @@ static int perform(struct registry_client *client, const struct endpoint *at,
 }
 
 /* 401 although we sent the best we have. */
-static int refused(const struct endpoint *at, const struct authorization *authorization,
-                   struct http_response *response, struct error *err)
+static int refused(struct registry_client *client, const struct endpoint *at,
+                   const struct authorization *authorization, struct http_response *response,
+                   struct error *err)
 {
+    bool elsewhere = response->left_origin;
     answer_error(response, err);
     http_response_release(response);
     if (authorization->with_credentials)
         return error_wrap(err, "the credentials for %s do not open %s", at->registry,
                           at->repository);
+    if (!elsewhere && authorizer_withholds(client->authorizer, at, err))
+        return -1;
     return error_wrap(err, "no credentials for %s, and without them %s is not to be had",
                       at->registry, at->repository);
 }
@@ -48,14 +52,14 @@ static int authenticate(struct registry_client *client, const struct endpoint *a
 {
     struct authorization second = {0};
     if (response->left_origin)
-        return refused(at, first, response, err);
+        return refused(client, at, first, response, err);
     int rc = authorizer_answer(client->authorizer, at, response, first, &second, err);
     http_response_release(response);
     if (rc < 0)
         return -1;
     rc = perform(client, at, request, &second, response, err);
     if (rc == 0 && response->status == 401)
-        rc = refused(at, &second, response, err);
+        rc = refused(client, at, &second, response, err);
     authorization_release(&second);
     return rc;
 }

@@ -59,7 +59,8 @@ void token_cache_free(struct token_cache *cache)
 
 /* --- fetching --- */
 
-/* https://registry/, or http:// where the user wrote that: what the token is for. */
+/* Credentials go to an https:// realm, or for a registry that the site marks "insecure: http" to
+ * any. */
 static int check_realm(const struct token_scope *scope, bool with_credentials, struct error *err)
 {
     if (!with_credentials || scope->at->open_line || url_is_https(scope->realm))
@@ -137,15 +138,17 @@ static int send_once(void *arg, struct http_response *out, struct error *err)
     return http_perform(fetch->cache->options.http, &fetch->request, out, err);
 }
 
-static int refused(const struct token_scope *scope, const struct http_response *response,
-                   bool with_credentials, struct error *err)
+static int refused(struct token_cache *cache, const struct token_scope *scope,
+                   const struct http_response *response, bool with_credentials, struct error *err)
 {
     answer_error(response, err);
     if (err->kind != ERROR_AUTH)
         return error_wrap(err, "token service of %s", scope->at->registry);
-    return error_wrap(err, "token service of %s refuses %s %s/%s", scope->at->registry,
-                      with_credentials ? "the credentials for" : "anonymous access to",
-                      scope->at->registry, scope->at->repository);
+    error_wrap(err, "token service of %s refuses %s %s/%s", scope->at->registry,
+               with_credentials ? "the credentials for" : "anonymous access to",
+               scope->at->registry, scope->at->repository);
+    credential_withheld(cache->options.credentials, scope->at, err);
+    return -1;
 }
 
 /* 1 if the service does not know POST ("If the request returns 404 …, refer to GET"). */
@@ -164,7 +167,7 @@ static int ask(struct token_cache *cache, const struct token_scope *scope,
     if (request->form && (response.status == 404 || response.status == 405))
         rc = 1;
     else if (response.status != 200)
-        rc = refused(scope, &response, with_credentials, err);
+        rc = refused(cache, scope, &response, with_credentials, err);
     else if ((rc = parse_answer(&response.body, out_token, out_life, err)) < 0)
         error_wrap(err, "token service of %s", scope->at->registry);
     if (response.status == 200 && response.body.capacity)

@@ -47,8 +47,12 @@ MUST_CHECK int token_get(struct token_cache *cache, const struct token_scope *sc
 /* "Basic " and user and password in base64: RFC 7617. Owned; NULL with ERROR_AUTH for a user name
  * with a colon. */
 char *basic_authorization(const struct credential *credential, struct error *err);
-/* As credential_source.lookup; also for a NULL source. */
+/* As credential_source.lookup; also for a NULL source. 0 for an endpoint that gets none. */
 MUST_CHECK int credential_lookup(const struct credential_source *source, const struct endpoint *at,
                                  struct credential *out, struct error *err);
+/* After a refusal: whether there are credentials that the endpoint does not get. *err, which says
+ * what was refused, then says so, too, and what to do. */
+bool credential_withheld(const struct credential_source *source, const struct endpoint *at,
+                         struct error *err);
 
 #endif

@@ -56,6 +56,9 @@ class StandInTest(IntegrationTest):
     def login(self):
         return ["--authfile", auth_file(self.path("auth.json"), **{self.server.host: (USER, PASSWORD)})]
 
+    def insecure(self):
+        return ["--config", config(self.path("insecure.yaml"), hosts={self.server.host: {"insecure": "http"}})]
+
 
 class MisbehavingTest(StandInTest):
     def setUp(self):
@@ -135,14 +138,30 @@ class MisbehavingTest(StandInTest):
             pair = base64.b64decode(sent.removeprefix("Basic ")).decode()
             return self.server.error(403, "DENIED", f"no entry with {sent} or {pair}") if sent else real(path, headers, what)
         self.server.answer = answer
-        result = self.convert(*self.login(), "-v", "--json", status=1, image=f"a/b@{self.image.digest}")
+        result = self.convert(*self.login(), *self.insecure(), "-v", "--json", status=1, image=f"a/b@{self.image.digest}")
         self.assertIn("no entry with Basic ***", result.stdout)
         self.assertNotIn(PASSWORD, result.stdout + result.stderr)
         self.assertNotIn(base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(), result.stdout + result.stderr)
 
+    def test_no_credential_over_plain_http(self):
+        """What a recipe writes is no leave to send a password in clear; the configuration file's mark is."""
+        for auth in ("require_basic", "require_token"):
+            with self.subTest(auth):
+                self.server.no_auth()
+                self.convert(*self.login(), repo=auth + "-open")
+                getattr(self.server, auth)(user=USER, password=PASSWORD)
+                result = self.convert(*self.login(), status=1, repo=auth)
+                self.assertIn(f"credentials for {self.server.host} are known, but they are not sent over plain http; use "
+                              f'https, or set "insecure: http" for {self.server.host} in the conf', result.stdout)
+                self.assertTrue(self.server.requests)
+                self.assertFalse([one for one in self.server.requests if "authorization" in one.headers])
+                self.convert(*self.login(), *self.insecure(), repo=auth)
+                self.assertTrue([one for one in self.server.requests if "authorization" in one.headers])
+                self.server.forget_requests()
+
     def test_401_for_ever(self):
         self.server.require_token(user=USER, password=PASSWORD, reject=True)
-        result = self.convert(*self.login(), status=1)
+        result = self.convert(*self.login(), *self.insecure(), status=1)
         self.assertIn("do not open a/b", result.stdout)
         self.assertLess(len(self.server.requests), 6)
 
@@ -159,7 +178,7 @@ class MisbehavingTest(StandInTest):
             return real(path, headers, what)
         self.server.answer = answer
         self.server.behave(self.big, cut_after=60_000, times=4)
-        self.convert(*self.login())
+        self.convert(*self.login(), *self.insecure())
         self.assert_published(self.image)
         self.assertGreaterEqual(len(self.server.seen("^/token")), 2)
 
@@ -172,12 +191,12 @@ class MisbehavingTest(StandInTest):
                 getattr(self.server, auth)(user=USER, password=PASSWORD)
                 self.server.well_behaved()
                 self.server.behave("blobs", redirect=other.url)
-                result = self.convert(*self.login(), status=1, repo=auth)
+                result = self.convert(*self.login(), *self.insecure(), status=1, repo=auth)
                 self.assertIn("401 Unauthorized", result.stdout)
                 self.assertTrue(other.requests)
                 self.assertFalse([one for one in other.requests if "authorization" in one.headers])
                 other.no_auth()
-                self.convert(*self.login(), repo=auth)
+                self.convert(*self.login(), *self.insecure(), repo=auth)
                 self.assertFalse([one for one in other.requests if "authorization" in one.headers])
                 self.assertTrue(os.path.isdir(self.path(auth, place("flat", self.image.config_digest))))
 
@@ -191,7 +210,7 @@ class MisbehavingTest(StandInTest):
             manifest["layers"][1]["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
         self.add("a/b", "foreign", Image([layer("one"), layer("two")], edit_manifest=point_elsewhere))
         self.server.require_basic(USER, PASSWORD)
-        result = self.convert(*self.login(), image="a/b:foreign")
+        result = self.convert(*self.login(), *self.insecure(), image="a/b:foreign")
         self.assertIn("non-distributable", result.stdout + result.stderr)
         self.assertEqual(other.requests, [])
 

@@ -28,6 +28,17 @@ static struct fixture fixture_for(const struct credential_source *source)
     return f;
 }
 
+/* Its site says nothing of the registry, whose reference has "http://" all the same. */
+static struct fixture fixture_unmarked(const struct credential_source *source)
+{
+    static const struct site site;
+    struct fixture f = fixture_with(&(struct registry_options){
+        .first_pause_seconds = 0.01, .stall_seconds = 1, .credentials = source, .site = &site});
+    standin_do("{s:s, s:s, s:s, s:s}", "call", "add_manifest", "repository", "a/b", "tag", "1",
+               "manifest", "x");
+    return f;
+}
+
 static int head(struct fixture *f)
 {
     struct digest digest;
@@ -221,6 +232,87 @@ static void test_auth__open_realm_gets_no_password(void **state)
     token_cache_free(cache);
 }
 
+/* --- plain http --- */
+
+static void assert_withheld(struct fixture *f, size_t requests, const char *says)
+{
+    _cleanup_free_ char *known =
+        xasprintf("credentials for %s are known, but they are not sent over plain http; use https, "
+                  "or set \"insecure: http\" for %s in the configuration file: %s",
+                  standin.host, standin.host, says);
+    assert_failed(head(f), &f->err, ERROR_AUTH, known);
+    json_t *seen = standin_seen(".");
+    assert_int_equal(json_array_size(seen), requests);
+    for (size_t i = 0; i < json_array_size(seen); i++)
+        assert_null(request_header(seen, i, "authorization"));
+    json_decref(seen);
+}
+
+static void test_auth__plain_http_gets_no_password(void **state)
+{
+    (void)state;
+    _cleanup_fixture_ struct fixture f = fixture_unmarked(&good_source);
+    standin_do("{s:s, s:s, s:s}", "call", "require_basic", "user", "me", "password", "pass:word");
+    assert_withheld(&f, 1, "registry ");
+}
+
+static void test_auth__plain_http_token_service_gets_no_password(void **state)
+{
+    (void)state;
+    _cleanup_fixture_ struct fixture f = fixture_unmarked(&good_source);
+    standin_do("{s:s, s:s, s:s}", "call", "require_token", "user", "me", "password", "pass:word");
+    assert_withheld(&f, 2, "token service of ");
+    json_t *seen = standin_seen("account");
+    assert_int_equal(json_array_size(seen), 0);
+    json_decref(seen);
+}
+
+static int lookup_identity(void *arg, const char *registry, const char *repository,
+                           struct credential *out, struct error *err)
+{
+    (void)registry;
+    (void)repository;
+    (void)err;
+    out->identity_token = xstrdup(arg);
+    return 1;
+}
+
+static void test_auth__plain_http_gets_no_identity_token(void **state)
+{
+    (void)state;
+    char identity[] = "identity";
+    struct credential_source source = {lookup_identity, identity};
+    _cleanup_fixture_ struct fixture f = fixture_unmarked(&source);
+    standin_do("{s:s, s:s, s:s}", "call", "require_token", "user", "me", "password", "pass:word");
+    assert_withheld(&f, 2, "token service of ");
+    json_t *seen = standin_seen("^/token");
+    const char *method = json_string_value(json_object_get(json_array_get(seen, 0), "method"));
+    assert_string_equal(method, "GET");
+    json_decref(seen);
+}
+
+static void test_auth__plain_http_anonymously(void **state)
+{
+    (void)state;
+    _cleanup_fixture_ struct fixture f = fixture_unmarked(&good_source);
+    assert_ok(head(&f), &f.err);
+    standin_do("{s:s}", "call", "require_token");
+    assert_ok(head(&f), &f.err);
+    json_t *seen = standin_seen("^/token");
+    assert_int_equal(json_array_size(seen), 1);
+    assert_null(request_header(seen, 0, "authorization"));
+    json_decref(seen);
+}
+
+/* The anonymous token is given, and opens nothing. */
+static void test_auth__plain_http_anonymous_token_refused(void **state)
+{
+    (void)state;
+    _cleanup_fixture_ struct fixture f = fixture_unmarked(&good_source);
+    standin_do("{s:s, s:b}", "call", "require_token", "reject", 1);
+    assert_failed(head(&f), &f.err, ERROR_AUTH, "are not sent over plain http");
+}
+
 /* --- one request for many threads --- */
 
 static void *head_thread(void *arg)
@@ -337,6 +429,11 @@ int main(void)
         cmocka_unit_test(test_auth__bad_token_answers),
         cmocka_unit_test(test_auth__bad_challenges),
         cmocka_unit_test(test_auth__open_realm_gets_no_password),
+        cmocka_unit_test(test_auth__plain_http_gets_no_password),
+        cmocka_unit_test(test_auth__plain_http_token_service_gets_no_password),
+        cmocka_unit_test(test_auth__plain_http_gets_no_identity_token),
+        cmocka_unit_test(test_auth__plain_http_anonymously),
+        cmocka_unit_test(test_auth__plain_http_anonymous_token_refused),
         cmocka_unit_test(test_auth__threads_share_one_token_request),
         cmocka_unit_test(test_auth__threads_share_a_failure),
         cmocka_unit_test(test_auth__basic),

@@ -157,6 +157,29 @@ static void test_site__insecure_registry(void **state)
     endpoints_of(&site, &other, &places);
     assert_string_equal(places.items[0].base, "https://x.io/v2/a/");
     assert_false(places.items[0].open_line);
+    assert_true(endpoint_gets_credentials(&places.items[0]));
+    endpoints_release(&places);
+    site_release(&site);
+}
+
+/* "http://" in a reference or before a mirror is no leave to send credentials. */
+static void test_site__plain_http_is_no_mark(void **state)
+{
+    (void)state;
+    struct site site = {0};
+    struct error err = ERROR_INIT;
+    struct endpoints places;
+    _cleanup_reference_ struct reference ref = reference("http://q.io/a");
+    static const char *const mirrors[] = {"http://m.io", "n.io", "http://marked.io"};
+    site_add_registry(&site, "marked.io")->transport = TRANSPORT_HTTP;
+    site_add_registry(&site, "q.io")->transport = TRANSPORT_UNVERIFIED;
+    for (size_t i = 0; i < ELEMENTS(mirrors); i++)
+        assert_int_equal(site_add_mirror(site_add_registry(&site, "q.io"), mirrors[i], &err), 0);
+    endpoints_of(&site, &ref, &places);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(strncmp(places.items[i].base, "http://", 7), 0);
+        assert_int_equal(endpoint_gets_credentials(&places.items[i]), i == 2);
+    }
     endpoints_release(&places);
     site_release(&site);
 }
@@ -169,6 +192,7 @@ int main(void)
         cmocka_unit_test(test_site__mirrors),
         cmocka_unit_test(test_site__bad_mirrors),
         cmocka_unit_test(test_site__insecure_registry),
+        cmocka_unit_test(test_site__plain_http_is_no_mark),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,17 +113,21 @@ static int standin_stop(void **state)
 struct fixture {
     struct registry_client *client;
     struct reference ref; /* http://HOST/a/b:1 */
+    struct site *site;    /* if the options name none: one that marks HOST "insecure: http" */
     struct error err;
 };
 
-static struct fixture fixture_with(const struct registry_options *options)
+static struct fixture fixture_with(const struct registry_options *given)
 {
-    struct fixture f = {.err = ERROR_INIT};
+    struct fixture f = {.err = ERROR_INIT, .site = xcalloc(1, sizeof *f.site)};
+    struct registry_options options = *given;
     _cleanup_free_ char *text = xasprintf("http://%s/a/b:1", standin.host);
     standin_do("{s:s}", "call", "reset");
     if (reference_parse(text, 0, &f.ref, &f.err) < 0)
         fail_msg("%s", f.err.message);
-    f.client = registry_client_new(options, &f.err);
+    site_add_registry(f.site, standin.host)->transport = TRANSPORT_HTTP;
+    options.site = options.site ? options.site : f.site;
+    f.client = registry_client_new(&options, &f.err);
     assert_non_null(f.client);
     return f;
 }
@@ -139,6 +143,8 @@ static void fixture_free(struct fixture *f)
 {
     registry_client_free(f->client);
     reference_release(&f->ref);
+    site_release(f->site);
+    free(f->site);
     error_release(&f->err);
 }
 #define _cleanup_fixture_ __attribute__((cleanup(fixture_free)))
