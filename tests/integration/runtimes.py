@@ -17,6 +17,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import uuid
 
 from ocilayout import Image
 from references import Podman, overlay, run, unmount_below
@@ -128,8 +129,9 @@ ADDED = {b"run/.containerenv", b"etc/hosts", b"etc/hostname", b"etc/resolv.conf"
 
 
 def scratch(prefix):
-    """A directory that goes when the tests end."""
-    directory = tempfile.mkdtemp(prefix=prefix)
+    """A directory that goes when the tests end. Its name suits Podman, which reads it as a part of an image's name."""
+    directory = os.path.join(tempfile.gettempdir(), prefix + uuid.uuid4().hex)
+    os.mkdir(directory, 0o700)
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     atexit.register(unmount_below, directory)
     return directory
