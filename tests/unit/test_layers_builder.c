@@ -142,7 +142,7 @@ static void test_builder__whiteouts(void **state)
         {"w a;f a/x 1", "d a implied opaque\nf a/x 1\n"},
         {"w a;s a t", "s a t\n"},
         {"w a;w a", "w a\n"},
-        {"w a/b;w a", "d a implied opaque\nw a/b\n"},
+        {"w a/b;w a", "w a\n"},
         /* The type of the mark does not matter; its bytes neither. */
         {"d .wh.a", "w a\n"},
         {"s .wh.a t", "w a\n"},
