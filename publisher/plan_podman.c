@@ -27,6 +27,16 @@ int plan_read_podman(const struct repository *r, struct podman_store *out, struc
     return result < 0 ? error_wrap(err, "Podman store of %s", r->name) : 0;
 }
 
+/* The kernel takes a page of mount options, in which Podman names each layer with its whole path:
+ * about 56 layers below /cvmfs/unpacked.cern.ch. */
+#define STACKED_MAX 50
+
+static enum podman_policy mode_for(const struct image *image, const struct policy *policy)
+{
+    bool deep = image->layer_count > STACKED_MAX && policy->chains != CHAINS_NONE;
+    return deep && policy->podman == PODMAN_LAYERS ? PODMAN_MERGED : policy->podman;
+}
+
 /* ---- ids ---- */
 
 /* A merged layer stands for the whole chain, but is not the layer that the chain's id names in a
@@ -56,7 +66,7 @@ static struct digest top_id(const struct image *image, const struct policy *poli
     const struct image_layer *top = top_layer(image);
     if (!top)
         return (struct digest){0};
-    return policy->podman == PODMAN_MERGED ? merged_id(top_chain(image)) : top->chain_id;
+    return mode_for(image, policy) == PODMAN_MERGED ? merged_id(top_chain(image)) : top->chain_id;
 }
 
 bool plan_podman_has_layers(const struct podman_store *store, const struct image *image,
@@ -358,8 +368,8 @@ int plan_podman_image(struct planner *p, const struct image *image, struct error
 {
     int result = 0;
     if (image->stack.count > 0)
-        result = p->policy->podman == PODMAN_MERGED ? plan_one_merged(p, image, err)
-                                                    : plan_stacked(p, image, err);
+        result = mode_for(image, p->policy) == PODMAN_MERGED ? plan_one_merged(p, image, err)
+                                                             : plan_stacked(p, image, err);
     if (result < 0)
         return -1;
     struct digest top = top_id(image, p->policy);
