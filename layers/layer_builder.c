@@ -25,6 +25,7 @@ struct node {
     bool dead;
     bool whiteout; /* the layer hides this name below */
     bool real;     /* it, or something below it, is more than a deletion or a way to one */
+    bool covered;  /* a directory above it hides what the layers below have here */
 };
 
 struct inode {
@@ -681,7 +682,8 @@ static void walk_sorted(struct writer *w)
     free(stack);
 }
 
-/* A directory that only deletions below it imply, and that is deleted itself, is a deletion. */
+/* A directory that only deletions below it imply, and that is deleted itself, is a deletion. What
+ * only deletes, where a directory above it hides everything already, is nothing. */
 static void fold_deletions(struct layer_builder *b)
 {
     for (uint32_t id = (uint32_t)b->node_count; id-- > 1;) { /* children come after parents */
@@ -694,6 +696,12 @@ static void fold_deletions(struct layer_builder *b)
             n->inode = NONE;
             n->first_child = NONE;
         }
+    }
+    for (uint32_t id = 1; id < b->node_count; id++) {
+        struct node *n = &b->nodes[id], *parent = &b->nodes[n->parent];
+        const struct layer_entry *above = entry_of(b, n->parent);
+        n->covered = parent->covered || parent->whiteout || (above && above->flags & ENTRY_OPAQUE);
+        n->dead |= n->covered && !n->real;
     }
 }
 
