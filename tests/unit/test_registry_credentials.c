@@ -150,12 +150,15 @@ static void test_credentials__order_of_the_places(void **state)
     _cleanup_free_ char *systemd =
         put("cred/ducc.auth.json",
             "{\"auths\":{\"2.io\":" AUTH(OTHER) ",\"3.io\":" AUTH(ONE_PAIR) "}}", 0400);
+    (void)systemd; /* only to be freed */
     _cleanup_free_ char *runtime =
         put("run/containers/auth.json",
             "{\"auths\":{\"3.io\":" AUTH(OTHER) ",\"4.io\":" AUTH(ONE_PAIR) "}}", 0600);
+    (void)runtime; /* only to be freed */
     _cleanup_free_ char *docker =
         put(".docker/config.json",
             "{\"auths\":{\"4.io\":" AUTH(OTHER) ",\"5.io\":" AUTH(ONE_PAIR) "}}", 0600);
+    (void)docker; /* only to be freed */
     _cleanup_free_ char *cred = path_join(home, "cred"), *run = path_join(home, "run");
     setenv("REGISTRY_AUTH_FILE", variable, 1);
     setenv("CREDENTIALS_DIRECTORY", cred, 1);
@@ -191,6 +194,7 @@ static void test_credentials__warns_of_files_others_can_read(void **state)
     size_t count;
     _cleanup_free_ char *open_path = put("open.json", "{\"auths\":{}}", 0644);
     _cleanup_free_ char *closed = put(".docker/config.json", "{\"auths\":{}}", 0600);
+    (void)closed; /* only to be freed */
     struct credentials *c = load(open_path, NULL);
     const char *const *warnings = credentials_warnings(c, &count);
     assert_int_equal(count, 1);
@@ -283,6 +287,7 @@ static void test_credentials__password_from_systemd(void **state)
 {
     (void)state;
     _cleanup_free_ char *path = put("cred/DUCC_A_PASS", "from-systemd\n", 0400);
+    (void)path; /* only to be freed */
     _cleanup_free_ char *folder = path_join(home, "cred");
     setenv("CREDENTIALS_DIRECTORY", folder, 1);
     setenv("DUCC_AUTH_REGISTRIES", "A", 1);
@@ -311,6 +316,7 @@ static const char helper_script[] =
 static struct credentials *load_with_helper(void)
 {
     _cleanup_free_ char *helper = put("bin/docker-credential-test", helper_script, 0755);
+    (void)helper; /* only to be freed */
     _cleanup_free_ char *config =
         put("h.json",
             "{\"auths\":{\"q.io\":{},\"q.io/own\":" AUTH(
