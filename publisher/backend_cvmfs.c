@@ -218,7 +218,7 @@ struct stream {
     struct commit_report *report;
 };
 
-static int stream_change(void *arg, const struct change *c, struct error *err)
+int cvmfs_write_change(struct tar_writer *tar, const struct change *c, struct error *err)
 {
     static const enum tar_type types[] = {[CHANGE_DIRECTORY] = TAR_DIRECTORY,
                                           [CHANGE_FILE] = TAR_FILE,
@@ -227,7 +227,6 @@ static int stream_change(void *arg, const struct change *c, struct error *err)
                                           [CHANGE_CHAR] = TAR_CHAR,
                                           [CHANGE_BLOCK] = TAR_BLOCK,
                                           [CHANGE_FIFO] = TAR_FIFO};
-    struct stream *s = arg;
     struct tar_member m = {.type = types[c->type],
                            .path = c->path,
                            .link = c->target,
@@ -238,13 +237,19 @@ static int stream_change(void *arg, const struct change *c, struct error *err)
                            .size = c->size,
                            .major = c->major,
                            .minor = c->minor};
-    s->report->xattrs_left_out += c->xattrs_len > 0;
-    if (tar_writer_member(s->tar, &m, err) < 0)
+    if (tar_writer_member(tar, &m, err) < 0)
         return -1;
     if (c->type != CHANGE_FILE)
         return 0;
-    return c->bytes ? tar_writer_bytes(s->tar, c->bytes, c->size, err)
-                    : tar_writer_file(s->tar, c->fd, c->offset, c->size, err);
+    return c->bytes ? tar_writer_bytes(tar, c->bytes, c->size, err)
+                    : tar_writer_file(tar, c->fd, c->offset, c->size, err);
+}
+
+static int stream_change(void *arg, const struct change *c, struct error *err)
+{
+    struct stream *s = arg;
+    s->report->xattrs_left_out += c->xattrs_len > 0;
+    return cvmfs_write_change(s->tar, c, err);
 }
 
 /* 0, or -1: then the reader is sure to fail. If it was the reader that went first, *out_broken. */

@@ -2,12 +2,17 @@
 #ifndef PUBLISHER_CVMFS_H
 #define PUBLISHER_CVMFS_H
 
+#include "layers/tar_writer.h"
 #include "publisher/repository.h"
 
 struct cvmfs_state {
     char *journal; /* exists while a commit is under way; holds the process group of ingest */
     char *marker;  /* exists while a transaction is open */
 };
+
+/* One change as a member of the stream that ingest reads, its content included. */
+MUST_CHECK int cvmfs_write_change(struct tar_writer *tar, const struct change *c,
+                                  struct error *err);
 
 /* Run `cvmfs_server` with these arguments (argv[0] included). ERROR_CHILD with what it said. */
 MUST_CHECK int cvmfs_run(const char *const *argv, struct buf *output, struct error *err);

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "layers/tar_writer.h"
+#include "publisher/cvmfs.h"
 #include "publisher/plan.h"
 
 #include <errno.h>
@@ -16,34 +17,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ---- writing: as publisher/backend_cvmfs.c does ---- */
+/* ---- writing ---- */
 
 static int write_change(void *arg, const struct change *c, struct error *err)
 {
-    static const enum tar_type types[] = {[CHANGE_DIRECTORY] = TAR_DIRECTORY,
-                                          [CHANGE_FILE] = TAR_FILE,
-                                          [CHANGE_LINK] = TAR_HARD_LINK,
-                                          [CHANGE_SYMLINK] = TAR_SYMLINK,
-                                          [CHANGE_CHAR] = TAR_CHAR,
-                                          [CHANGE_BLOCK] = TAR_BLOCK,
-                                          [CHANGE_FIFO] = TAR_FIFO};
-    struct tar_writer *tar = arg;
-    struct tar_member m = {.type = types[c->type],
-                           .path = c->path,
-                           .link = c->target,
-                           .mode = c->mode,
-                           .uid = c->uid,
-                           .gid = c->gid,
-                           .mtime = c->mtime,
-                           .size = c->size,
-                           .major = c->major,
-                           .minor = c->minor};
-    if (tar_writer_member(tar, &m, err) < 0)
-        return -1;
-    if (c->type != CHANGE_FILE)
-        return 0;
-    return c->bytes ? tar_writer_bytes(tar, c->bytes, c->size, err)
-                    : tar_writer_file(tar, c->fd, c->offset, c->size, err);
+    return cvmfs_write_change(arg, c, err);
 }
 
 static int write_stream(const struct changeset *cs, const char *path, uint64_t *out_bytes,
