@@ -18,11 +18,6 @@ void log_set_level(enum log_level level)
     atomic_store(&threshold, level);
 }
 
-enum log_level log_get_level(void)
-{
-    return atomic_load(&threshold);
-}
-
 void log_set_hook(void (*hook)(int before))
 {
     pthread_mutex_lock(&lock);

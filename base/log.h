@@ -18,7 +18,6 @@ enum log_level {
 };
 
 void log_set_level(enum log_level level);
-enum log_level log_get_level(void);
 /* Called with true before and with false after each line is written; NULL for none. */
 void log_set_hook(void (*hook)(int before));
 void log_message(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -198,11 +198,6 @@ void layer_builder_free(struct layer_builder *b)
     free(b);
 }
 
-size_t layer_builder_count(const struct layer_builder *b)
-{
-    return b->node_count;
-}
-
 /* ---- names ---- */
 
 /* Lexical cleaning; *out gets "a/b/c" without a leading slash, "" for the root. */

@@ -43,7 +43,6 @@ struct content {
 /* Add the next entry; `content` for files only. Errors name the entry: ERROR_PARSE, ERROR_LIMIT. */
 MUST_CHECK int layer_builder_add(struct layer_builder *builder, const struct tar_entry *entry,
                                  const struct content *content, struct error *err);
-size_t layer_builder_count(const struct layer_builder *builder);
 
 /* Write the index. The counts and magic in *header are filled here; the caller gives the sizes and
  * the diff id. The file is complete and synced when this returns 0. */

@@ -76,11 +76,6 @@ bool podman_store_has_layer(const struct podman_store *store, const struct diges
     return json_object_get(store->layers, digest_hex(id).s) != NULL;
 }
 
-bool podman_store_has_image(const struct podman_store *store, const struct digest *id)
-{
-    return json_object_get(store->images, digest_hex(id).s) != NULL;
-}
-
 static char *manifest_key(const struct digest *manifest)
 {
     return xasprintf("manifest-%s", digest_text(manifest).s);

@@ -66,7 +66,6 @@ struct podman_image {
 };
 
 bool podman_store_has_layer(const struct podman_store *store, const struct digest *id);
-bool podman_store_has_image(const struct podman_store *store, const struct digest *id);
 /* Whether the image's record is complete: it has all these names and this manifest. */
 bool podman_store_has_names(const struct podman_store *store, const struct podman_image *image);
 

@@ -1,7 +1,6 @@
 #include "publisher/fetch.h"
 
 #include "base/cancel.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/path.h"
@@ -140,17 +139,17 @@ static int download_from_any(struct layer_task *t, struct error *err)
     return result;
 }
 
-/* Whether the spool has what is needed already. */
-static bool is_in_spool(const struct layer_task *t, bool need_data)
+/* Whether the spool has the layer already, contents and all. */
+static bool is_in_spool(const struct layer_task *t)
 {
     struct layer layer;
     _cleanup_error_ struct error ignored = ERROR_INIT;
     const struct digest *blob = &t->descriptor->blob.digest;
     if (layer_open(t->fetch->o.spool, blob, &layer, &ignored) < 0)
         return false;
-    bool enough = !need_data || layer.data_fd >= 0;
+    bool whole = layer.data_fd >= 0;
     layer_release(&layer);
-    return enough;
+    return whole;
 }
 
 /* 1: the repository's own index is in the spool now; 0: it has none that can be used; -1. */
@@ -211,7 +210,7 @@ static int run_task(struct layer_task *t, struct error *err)
             return adopted < 0 ? -1 : 0;
         t->check_links |= adopted == 0;
     }
-    if (is_in_spool(t, true))
+    if (is_in_spool(t))
         return 0;
     spool_drop_layer(o->spool, blob); /* an index without contents, or damaged */
     if (download_from_any(t, err) < 0)
