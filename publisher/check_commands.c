@@ -2,8 +2,8 @@
 
 #include "base/json.h"
 #include "base/memory.h"
-#include "publisher/state.h"
-#include "publisher/verify.h"
+#include "state/state.h"
+#include "repository/verify.h"
 
 static void print_json(json_t *object)
 {

@@ -2,7 +2,7 @@
 
 #include "base/memory.h"
 #include "publisher/access.h"
-#include "publisher/documents.h"
+#include "repository/documents.h"
 #include "wishlist/glob.h"
 
 #include <string.h>

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "base/signature.h"
-#include "publisher/policy.h"
+#include "repository/policy.h"
 #include "wishlist/document.h"
 
 #include <string.h>

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "publisher/fetch.h"
-#include "publisher/state.h"
+#include "state/state.h"
 #include "registry/client.h"
 
 #include <string.h>

@@ -9,13 +9,13 @@
 #ifndef PUBLISHER_CONVERT_H
 #define PUBLISHER_CONVERT_H
 
-#include "publisher/plan.h"
+#include "repository/plan.h"
 #include "publisher/report.h"
 #include "publisher/resolve.h"
 
 struct convert_options {
     const char *repository;
-    const char *state_dir;  /* NULL: the default, see publisher/state.h */
+    const char *state_dir;  /* NULL: the default, see state/state.h */
     const char *spool_base; /* NULL: inside the state directory */
     uint64_t spool_limit;   /* bytes; 0: nine tenths of what is free */
     size_t jobs;            /* layers at a time; 0: by the number of processors */

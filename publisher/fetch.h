@@ -16,7 +16,7 @@
 #define PUBLISHER_FETCH_H
 
 #include "publisher/job.h"
-#include "publisher/repository.h"
+#include "repository/repository.h"
 #include "registry/client.h"
 
 struct layer_task;

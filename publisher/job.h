@@ -8,8 +8,8 @@
 #ifndef PUBLISHER_JOB_H
 #define PUBLISHER_JOB_H
 
-#include "publisher/image.h"
-#include "publisher/plan.h"
+#include "repository/image.h"
+#include "repository/plan.h"
 #include "publisher/report.h"
 
 enum job_state {

@@ -18,7 +18,7 @@ enum option_id {
     OPTION_PLATFORM,
     OPTION_CONFIG,
     OPTION_AUTHFILE,
-    OPTION_POLICY, /* publisher/policy.h knows it by its name */
+    OPTION_POLICY, /* repository/policy.h knows it by its name */
     OPTION_SKIP_PODMAN,
     OPTION_SKIP_FLAT,
     OPTION_SKIP_LAYERS,

@@ -2,7 +2,7 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "publisher/documents.h"
+#include "repository/documents.h"
 #include "registry/cosign.h"
 #include "wishlist/glob.h"
 

@@ -17,7 +17,7 @@
 
 #include "publisher/job.h"
 #include "publisher/report.h"
-#include "publisher/repository.h"
+#include "repository/repository.h"
 #include "registry/client.h"
 
 /* One line of a wish list. */

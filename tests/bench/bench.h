@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "layers/spool.h"
-#include "publisher/image.h"
+#include "repository/image.h"
 
 #include <jansson.h>
 #include <stdint.h>

@@ -9,8 +9,8 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "layers/tar_writer.h"
-#include "publisher/cvmfs.h"
-#include "publisher/plan.h"
+#include "repository/cvmfs.h"
+#include "repository/plan.h"
 
 #include <errno.h>
 #include <fcntl.h>

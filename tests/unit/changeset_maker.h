@@ -4,7 +4,7 @@
 
 #include "check.h"
 
-#include "publisher/changeset.h"
+#include "repository/changeset.h"
 
 MAYBE_UNUSED static int list_change(void *arg, const struct change *c, struct error *err)
 {

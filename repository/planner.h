@@ -1,8 +1,8 @@
-/* What the parts of the planner share (internal to publisher/plan*.c). */
-#ifndef PUBLISHER_PLANNER_H
-#define PUBLISHER_PLANNER_H
+/* What the parts of the planner share (internal to repository/plan*.c). */
+#ifndef REPOSITORY_PLANNER_H
+#define REPOSITORY_PLANNER_H
 
-#include "publisher/plan.h"
+#include "repository/plan.h"
 
 struct planner {
     const struct repository *repository;

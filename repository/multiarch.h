@@ -4,8 +4,8 @@
  * by the client's variable CVMFS_ARCH. In a plain directory, where nobody resolves variables, the
  * public name leads to one architecture's image.
  */
-#ifndef PUBLISHER_MULTIARCH_H
-#define PUBLISHER_MULTIARCH_H
+#ifndef REPOSITORY_MULTIARCH_H
+#define REPOSITORY_MULTIARCH_H
 
 #include "registry/manifest.h"
 

@@ -1,4 +1,4 @@
-#include "publisher/documents.h"
+#include "repository/documents.h"
 
 #include "base/limits.h"
 #include "base/memory.h"

@@ -1,4 +1,4 @@
-#include "publisher/repository.h"
+#include "repository/repository.h"
 
 #include "base/clock.h"
 #include "base/file.h"

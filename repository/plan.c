@@ -1,4 +1,4 @@
-#include "publisher/planner.h"
+#include "repository/planner.h"
 
 #include "base/buf.h"
 #include "base/cancel.h"

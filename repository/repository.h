@@ -9,15 +9,15 @@
  *     repository_commit()   the changeset is public, or (on any error) nothing of it is
  *     repository_free()
  *
- * One process writes to a repository at a time: the caller holds its lock (publisher/state.h).
+ * One process writes to a repository at a time: the caller holds its lock (state/state.h).
  * No descriptor below the repository's root stays open between two calls.
  */
-#ifndef PUBLISHER_REPOSITORY_H
-#define PUBLISHER_REPOSITORY_H
+#ifndef REPOSITORY_REPOSITORY_H
+#define REPOSITORY_REPOSITORY_H
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "publisher/changeset.h"
+#include "repository/changeset.h"
 
 #include <sys/stat.h>
 

@@ -1,9 +1,9 @@
-/* publisher/plan.h: from images and what a repository holds to a changeset. The repository is a
+/* repository/plan.h: from images and what a repository holds to a changeset. The repository is a
  * folder; where a second plan matters, the first is committed. */
 #include "changeset_maker.h"
 #include "tar_maker.h"
 
-#include "publisher/plan.h"
+#include "repository/plan.h"
 
 #include <jansson.h>
 

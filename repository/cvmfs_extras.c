@@ -1,4 +1,4 @@
-#include "publisher/cvmfs.h"
+#include "repository/cvmfs.h"
 
 #include "base/buf.h"
 #include "base/file.h"

@@ -1,9 +1,9 @@
-#include "publisher/verify.h"
+#include "repository/verify.h"
 
 #include "base/memory.h"
 #include "base/path.h"
 #include "layers/walk.h"
-#include "publisher/image.h"
+#include "repository/image.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -5,8 +5,8 @@
  * with '_' for '-'), so that both places know the same words. A setting that was given on the
  * command line wins over the recipe's. policy_finish() checks what was set together.
  */
-#ifndef PUBLISHER_POLICY_H
-#define PUBLISHER_POLICY_H
+#ifndef REPOSITORY_POLICY_H
+#define REPOSITORY_POLICY_H
 
 #include "base/error.h"
 

@@ -12,7 +12,7 @@
  * know that there was none before. (If ducc alone is killed, ingest finds its input cut short and
  * aborts by itself: layers/tar_writer.h.)
  */
-#include "publisher/cvmfs.h"
+#include "repository/cvmfs.h"
 
 #include "base/clock.h"
 #include "base/file.h"

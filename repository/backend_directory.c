@@ -10,7 +10,7 @@
  *
  * Links are hard links; where the file system allows no more of them, the file is copied.
  */
-#include "publisher/repository.h"
+#include "repository/repository.h"
 
 #include "base/file.h"
 #include "base/log.h"

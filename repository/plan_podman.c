@@ -1,5 +1,5 @@
 /* The planner's part for the Podman store: podmanstore/podman_store.h says what lies where. */
-#include "publisher/planner.h"
+#include "repository/planner.h"
 
 #include "base/limits.h"
 #include "base/memory.h"

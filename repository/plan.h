@@ -6,14 +6,14 @@
  * of a group share is planned once. The order is: layers, chains, flat images, metadata, public
  * names.
  */
-#ifndef PUBLISHER_PLAN_H
-#define PUBLISHER_PLAN_H
+#ifndef REPOSITORY_PLAN_H
+#define REPOSITORY_PLAN_H
 
 #include "podmanstore/podman_store.h"
-#include "publisher/changeset.h"
-#include "publisher/image.h"
-#include "publisher/policy.h"
-#include "publisher/repository.h"
+#include "repository/changeset.h"
+#include "repository/image.h"
+#include "repository/policy.h"
+#include "repository/repository.h"
 
 struct plan_summary {
     size_t layers_new, layers_present;

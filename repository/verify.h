@@ -11,10 +11,10 @@
  * An opaque directory has to hide what the layers below it hold. Which those are is read from the
  * manifests in .metadata: a layer is mended for every published image that uses it.
  */
-#ifndef PUBLISHER_VERIFY_H
-#define PUBLISHER_VERIFY_H
+#ifndef REPOSITORY_VERIFY_H
+#define REPOSITORY_VERIFY_H
 
-#include "publisher/repository.h"
+#include "repository/repository.h"
 
 struct layer_finding {
     struct digest blob;

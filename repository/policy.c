@@ -1,4 +1,4 @@
-#include "publisher/policy.h"
+#include "repository/policy.h"
 
 #include "base/buf.h"
 #include "base/memory.h"

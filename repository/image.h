@@ -4,13 +4,13 @@
  * Resolving fills `names` to `config`; preparing opens the layers and stacks them; the planner
  * reads all of it. One image is one image manifest: all tags that point to it are its names.
  */
-#ifndef PUBLISHER_IMAGE_H
-#define PUBLISHER_IMAGE_H
+#ifndef REPOSITORY_IMAGE_H
+#define REPOSITORY_IMAGE_H
 
 #include "base/buf.h"
 #include "layers/layer.h"
 #include "layers/stack.h"
-#include "publisher/multiarch.h"
+#include "repository/multiarch.h"
 #include "registry/client.h"
 #include "registry/manifest.h"
 #include "registry/reference.h"

@@ -1,8 +1,9 @@
-/* The directory back end (publisher/repository.h): what a changeset leaves in a folder. As root. */
+/* The directory back end (repository/repository.h): what a changeset leaves in a folder. As root.
+ */
 #include "changeset_maker.h"
 #include "layer_maker.h"
 
-#include "publisher/repository.h"
+#include "repository/repository.h"
 
 #include <dirent.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "publisher/state.h"
+#include "state/state.h"
 
 #include "base/buf.h"
 #include "base/clock.h"

@@ -1,4 +1,4 @@
-/* publisher/changeset.h */
+/* repository/changeset.h */
 #include "changeset_maker.h"
 #include "layer_maker.h"
 

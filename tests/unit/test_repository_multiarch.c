@@ -1,6 +1,6 @@
 #include "check.h"
 
-#include "publisher/multiarch.h"
+#include "repository/multiarch.h"
 
 static void test_multiarch__directories(void **state)
 {

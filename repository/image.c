@@ -1,4 +1,4 @@
-#include "publisher/image.h"
+#include "repository/image.h"
 
 #include "base/limits.h"
 #include "base/memory.h"

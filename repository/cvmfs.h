@@ -1,9 +1,9 @@
-/* What the files of the CernVM-FS back end share (internal to publisher/). */
-#ifndef PUBLISHER_CVMFS_H
-#define PUBLISHER_CVMFS_H
+/* What the files of the CernVM-FS back end share (internal to repository/). */
+#ifndef REPOSITORY_CVMFS_H
+#define REPOSITORY_CVMFS_H
 
 #include "layers/tar_writer.h"
-#include "publisher/repository.h"
+#include "repository/repository.h"
 
 struct cvmfs_state {
     char *journal; /* exists while a commit is under way; holds the process group of ingest */

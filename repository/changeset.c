@@ -1,4 +1,4 @@
-#include "publisher/changeset.h"
+#include "repository/changeset.h"
 
 #include "base/buf.h"
 #include "base/clock.h"

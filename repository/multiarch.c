@@ -1,4 +1,4 @@
-#include "publisher/multiarch.h"
+#include "repository/multiarch.h"
 
 #include "base/buf.h"
 #include "base/memory.h"

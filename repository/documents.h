@@ -5,11 +5,11 @@
  * A tag names a manifest or an index; an index may lead to another. Whatever a document says of the
  * next one (digest, size, media type) must be so: ERROR_CORRUPT.
  */
-#ifndef PUBLISHER_DOCUMENTS_H
-#define PUBLISHER_DOCUMENTS_H
+#ifndef REPOSITORY_DOCUMENTS_H
+#define REPOSITORY_DOCUMENTS_H
 
-#include "publisher/image.h"
-#include "publisher/repository.h"
+#include "repository/image.h"
+#include "repository/repository.h"
 #include "registry/client.h"
 
 struct document_source {

@@ -2,13 +2,13 @@
  * Where ducc keeps what it needs between runs: the state directory.
  *
  *     DIR/REPOSITORY/lock       held by the process that writes to the repository; names it
- *     DIR/REPOSITORY/commit     the journal of the commit under way (publisher/repository.h)
+ *     DIR/REPOSITORY/commit     the journal of the commit under way (repository/repository.h)
  *     DIR/REPOSITORY/spool/     layers/spool.h, unless another place is given for it
  *
  * REPOSITORY is the repository's name; a directory's path with every '/' written as %2F.
  */
-#ifndef PUBLISHER_STATE_H
-#define PUBLISHER_STATE_H
+#ifndef STATE_STATE_H
+#define STATE_STATE_H
 
 #include "base/error.h"
 

@@ -1,5 +1,5 @@
-/* repair_layers(): publisher/verify.h says what it does. */
-#include "publisher/verify.h"
+/* repair_layers(): repository/verify.h says what it does. */
+#include "repository/verify.h"
 
 #include "base/json.h"
 #include "base/limits.h"
@@ -7,7 +7,7 @@
 #include "base/path.h"
 #include "layers/stack.h"
 #include "layers/walk.h"
-#include "publisher/image.h"
+#include "repository/image.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -15,8 +15,8 @@
  * ("..", "//"), a directory over something else. The first three are checked when a change is
  * added or visited (ERROR_BUG); the last is the planner's to check against the repository.
  */
-#ifndef PUBLISHER_CHANGESET_H
-#define PUBLISHER_CHANGESET_H
+#ifndef REPOSITORY_CHANGESET_H
+#define REPOSITORY_CHANGESET_H
 
 #include "base/error.h"
 #include "layers/layer.h"
