@@ -11,8 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static char *default_dir(struct error *err)
+char *state_base_dir(const char *dir, struct error *err)
 {
+    if (dir)
+        return xstrdup(dir);
     if (geteuid() == 0)
         return xstrdup("/var/lib/ducc");
     const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
@@ -24,15 +26,19 @@ static char *default_dir(struct error *err)
     return NULL;
 }
 
-/* One name a repository, however its directory is written. */
-static char *folder_name(const char *repository)
+char *repository_key(const char *repository)
 {
     char real[PATH_MAX];
     bool directory = repository[0] == '/' || repository[0] == '.';
-    if (directory && realpath(repository, real))
-        repository = real;
+    return xstrdup(directory && realpath(repository, real) ? real : repository);
+}
+
+/* One name a repository, however its directory is written. */
+static char *folder_name(const char *repository)
+{
+    _cleanup_free_ char *key = repository_key(repository);
     struct buf name = BUF_INIT;
-    for (const char *p = repository; *p; p++) {
+    for (const char *p = key; *p; p++) {
         if (*p == '/' || *p == '%')
             buf_addf(&name, "%%%02X", (unsigned)*p);
         else
@@ -52,7 +58,7 @@ static int take_lock(struct state *s, struct error *err)
 int state_open(const char *dir, const char *spool_base, const char *repository, struct state *out,
                struct error *err)
 {
-    _cleanup_free_ char *base = dir ? xstrdup(dir) : default_dir(err);
+    _cleanup_free_ char *base = state_base_dir(dir, err);
     if (!base)
         return -1;
     /* A directory repository gets its real path only once it exists. */

@@ -1,6 +1,7 @@
 /*
  * Where ducc keeps what it needs between runs: the state directory.
  *
+ *     DIR/state.db              what is known of all repositories: state/database.h
  *     DIR/REPOSITORY/lock       held by the process that writes to the repository; names it
  *     DIR/REPOSITORY/commit     the journal of the commit under way (repository/repository.h)
  *     DIR/REPOSITORY/spool/     layers/spool.h, unless another place is given for it
@@ -25,5 +26,11 @@ struct state {
 MUST_CHECK int state_open(const char *dir, const char *spool_base, const char *repository,
                           struct state *out, struct error *err);
 void state_release(struct state *state);
+
+/* DIR, if `dir` or the default. Owned; NULL and ERROR_NOT_FOUND if there is no home directory. */
+char *state_base_dir(const char *dir, struct error *err);
+/* How the database calls a repository: its name, or a directory's real path (as it stands while
+ * the directory is not there). Owned. */
+char *repository_key(const char *repository);
 
 #endif
