@@ -21,7 +21,8 @@ struct pass {
     struct state state;
     struct repository *repository;
     struct registry_client *client;
-    struct podman_store podman; /* as it was when the pass began */
+    struct podman_lists podman;
+    struct plan_target target;
     struct spool spool;
     struct report *report;
     struct jobs jobs;
@@ -142,8 +143,7 @@ static struct changeset *plan(struct pass *p, struct group *g, struct plan_summa
         struct image **images = xcalloc(g->count, sizeof(struct image *));
         for (size_t i = 0; i < g->count; i++)
             images[i] = &g->jobs[i]->image;
-        int result =
-            plan_group(p->repository, images, g->count, &p->o->policy, cs, summary, &bad, &err);
+        int result = plan_group(&p->target, images, g->count, cs, summary, &bad, &err);
         free(images);
         if (result == 0)
             return cs;
@@ -296,9 +296,10 @@ static int open_pass(struct pass *p, struct error *err)
     const struct convert_options *o = p->o;
     if (repository_open(o->repository, &p->repository, err) < 0 ||
         state_open(o->state_dir, o->spool_base, o->repository, &p->state, err) < 0 ||
-        repository_begin(p->repository, p->state.journal, err) < 0 ||
-        plan_read_podman(p->repository, &p->podman, err) < 0 ||
-        dir_make(p->state.spool_dir, 0700, err) < 0 ||
+        repository_begin(p->repository, p->state.journal, err) < 0)
+        return -1;
+    p->target = (struct plan_target){p->repository, &o->policy, &p->podman};
+    if (plan_read_podman(&p->target, err) < 0 || dir_make(p->state.spool_dir, 0700, err) < 0 ||
         spool_open(&p->spool, p->state.spool_dir, o->spool_limit, err) < 0)
         return -1;
     p->client = registry_client_new(&o->registry, err);
@@ -319,9 +320,7 @@ static uint64_t budget(const struct pass *p)
 static void resolve_wishes(struct pass *p, const struct wanted_list *wanted)
 {
     struct resolve_options options = {.client = p->client,
-                                      .repository = p->repository,
-                                      .policy = &p->o->policy,
-                                      .podman = &p->podman,
+                                      .target = &p->target,
                                       .platforms = p->o->platforms,
                                       .platform_count = p->o->platform_count,
                                       .site = p->o->registry.site,
@@ -387,7 +386,7 @@ static void close_pass(struct pass *p)
     jobs_release(&p->jobs);
     registry_client_free(p->client);
     spool_release(&p->spool);
-    podman_store_release(&p->podman);
+    podman_lists_release(&p->podman);
     repository_free(p->repository);
     state_release(&p->state);
     report_free(p->report);

@@ -38,10 +38,8 @@ void wanted_release(struct wanted_list *list);
 
 struct resolve_options {
     struct registry_client *client;
-    const struct repository *repository;
-    const struct policy *policy;
-    const struct podman_store *podman; /* as published */
-    const struct platform *platforms;  /* wanted of an index; at least one */
+    const struct plan_target *target; /* with the Podman store's lists as published */
+    const struct platform *platforms; /* wanted of an index; at least one */
     size_t platform_count;
     const struct site *site; /* for its signature rules; or NULL */
     size_t threads;

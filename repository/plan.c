@@ -543,23 +543,22 @@ static int plan_stages(struct planner *p, struct image *const *images, size_t co
     return 0;
 }
 
-int plan_group(const struct repository *repository, struct image *const *images, size_t count,
-               const struct policy *policy, struct changeset *out, struct plan_summary *out_summary,
-               size_t *out_bad, struct error *err)
+int plan_group(const struct plan_target *target, struct image *const *images, size_t count,
+               struct changeset *out, struct plan_summary *out_summary, size_t *out_bad,
+               struct error *err)
 {
-    struct podman_store podman;
     *out_summary = (struct plan_summary){0};
     *out_bad = count;
-    if (plan_read_podman(repository, &podman, err) < 0)
+    if (plan_read_podman(target, err) < 0)
         return -1;
-    struct planner p = {.repository = repository,
-                        .policy = policy,
+    struct planner p = {.repository = target->repository,
+                        .policy = target->policy,
                         .cs = out,
                         .summary = out_summary,
-                        .podman = &podman};
-    int result = plan_stages(&p, images, count, out_bad, err);
-    podman_store_release(&podman);
-    return result < 0 ? -1 : changeset_count(out, &out_summary->counts, err);
+                        .podman = target->podman};
+    if (plan_stages(&p, images, count, out_bad, err) < 0)
+        return -1;
+    return changeset_count(out, &out_summary->counts, err);
 }
 
 /* ---- what an image lacks ---- */
@@ -591,10 +590,12 @@ static int lacks_content(const struct repository *r, const struct image *image,
     return lacks_directory(r, layout_flat(&image->config_digest), lacks, err);
 }
 
-int plan_needs(const struct repository *r, const struct podman_store *podman,
-               const struct image *image, const struct policy *policy, struct image_needs *out,
+int plan_needs(const struct plan_target *target, const struct image *image, struct image_needs *out,
                struct error *err)
 {
+    const struct repository *r = target->repository;
+    const struct policy *policy = target->policy;
+    const struct podman_store *podman = &target->podman->store;
     struct image_needs needs = {0};
     if (lacks_content(r, image, policy, &needs.content, err) < 0)
         return -1;

@@ -27,21 +27,40 @@ struct image_needs {
     bool content; /* a layer, chain or flat image: its layers must be prepared */
     bool names;   /* metadata or a public name */
 };
-/* `podman` is the repository's image store: plan_read_podman(). */
-MUST_CHECK int plan_needs(const struct repository *repository, const struct podman_store *podman,
-                          const struct image *image, const struct policy *policy,
-                          struct image_needs *out, struct error *err);
+/*
+ * The lists of the repository's Podman store, parsed. In a large repository that takes longer than
+ * anything else in adding an image, so it is done once a run: a plan leaves them here as they will
+ * be when it is committed. The digests of the texts say what `store` stands for; if the repository
+ * holds others (the plan failed, or was not committed; somebody else wrote), the next plan parses
+ * them again.
+ */
+struct podman_lists {
+    struct podman_store store;
+    struct digest images, layers; /* not set: `store` is none that was or will be published */
+};
+void podman_lists_release(struct podman_lists *lists);
 
-/* The lists of the Podman store as published; empty ones if there is none. */
-MUST_CHECK int plan_read_podman(const struct repository *repository, struct podman_store *out,
-                                struct error *err);
+/* Where images go, and in which form. Borrowed. */
+struct plan_target {
+    const struct repository *repository;
+    const struct policy *policy;
+    struct podman_lists *podman; /* all zero, or from an earlier plan for this repository */
+};
+
+/* The lists of the Podman store as published; empty ones if there is none. Does nothing if the
+ * policy wants no store. ERROR_PARSE: lists that cannot be read are not written over. */
+MUST_CHECK int plan_read_podman(const struct plan_target *target, struct error *err);
+
+/* The Podman store's lists must have been read. */
+MUST_CHECK int plan_needs(const struct plan_target *target, const struct image *image,
+                          struct image_needs *out, struct error *err);
 
 /* Add everything that one group of images needs. On failure *out_bad is the image it is about (its
  * number), or `count` if it is about none. Images whose needs.content is false need not be
  * assembled. */
-MUST_CHECK int plan_group(const struct repository *repository, struct image *const *images,
-                          size_t count, const struct policy *policy, struct changeset *out,
-                          struct plan_summary *out_summary, size_t *out_bad, struct error *err);
+MUST_CHECK int plan_group(const struct plan_target *target, struct image *const *images,
+                          size_t count, struct changeset *out, struct plan_summary *out_summary,
+                          size_t *out_bad, struct error *err);
 
 /* A layer that the repository has, but that somebody else published, or that has files in chunks:
  * find the files that cannot be linked to. Reads the repository's attributes of every file. */

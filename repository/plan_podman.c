@@ -7,24 +7,60 @@
 
 #include <string.h>
 
-int plan_read_podman(const struct repository *r, struct podman_store *out, struct error *err)
+/* ---- the lists as published ---- */
+
+static int read_list(const struct repository *r, const char *path, struct buf *out,
+                     struct error *err)
 {
-    static const char *const paths[] = {PODMAN_IMAGES_JSON, PODMAN_LAYERS_JSON};
-    struct buf texts[2] = {BUF_INIT, BUF_INIT};
-    int result = 0;
-    for (size_t i = 0; result == 0 && i < 2; i++) {
-        result = repository_read(r, paths[i], PODMAN_LIMIT_BYTES, &texts[i], err);
-        if (result < 0 && err->kind == ERROR_NOT_FOUND) {
-            error_release(err);
-            result = 0;
-        }
+    int result = repository_read(r, path, PODMAN_LIMIT_BYTES, out, err);
+    if (result < 0 && err->kind == ERROR_NOT_FOUND) {
+        error_release(err);
+        result = 0;
     }
+    return result;
+}
+
+static int parse_lists(struct podman_lists *lists, const struct buf *images,
+                       const struct buf *layers, struct error *err)
+{
+    struct digest of_images = digest_of(DIGEST_SHA256, images->data, images->len);
+    struct digest of_layers = digest_of(DIGEST_SHA256, layers->data, layers->len);
+    if (digest_equal(&of_images, &lists->images) && digest_equal(&of_layers, &lists->layers))
+        return 0;
+    podman_lists_release(lists);
+    if (podman_store_parse(images, layers, &lists->store, err) < 0)
+        return -1;
+    lists->images = of_images;
+    lists->layers = of_layers;
+    return 0;
+}
+
+int plan_read_podman(const struct plan_target *t, struct error *err)
+{
+    _cleanup_buf_ struct buf images = BUF_INIT;
+    _cleanup_buf_ struct buf layers = BUF_INIT;
+    if (t->policy->podman == PODMAN_NONE)
+        return 0;
     /* A list that cannot be read is not written over: what it names would be lost. */
-    if (result == 0)
-        result = podman_store_parse(&texts[0], &texts[1], out, err);
-    buf_release(&texts[0]);
-    buf_release(&texts[1]);
-    return result < 0 ? error_wrap(err, "Podman store of %s", r->name) : 0;
+    if (read_list(t->repository, PODMAN_IMAGES_JSON, &images, err) < 0 ||
+        read_list(t->repository, PODMAN_LAYERS_JSON, &layers, err) < 0 ||
+        parse_lists(t->podman, &images, &layers, err) < 0)
+        return error_wrap(err, "Podman store of %s", t->repository->name);
+    return 0;
+}
+
+void podman_lists_release(struct podman_lists *lists)
+{
+    podman_store_release(&lists->store);
+    *lists = (struct podman_lists){0};
+}
+
+/* The first change makes the parsed lists something that was never published. */
+static struct podman_store *changing(struct planner *p)
+{
+    p->podman_changed = true;
+    p->podman->images = p->podman->layers = (struct digest){0};
+    return &p->podman->store;
 }
 
 /* The kernel takes a page of mount options, in which Podman names each layer with its whole path:
@@ -131,8 +167,7 @@ static void add_record(struct planner *p, const struct image *image, struct podm
     record->uid_count = uids->count;
     record->gids = gids->ids;
     record->gid_count = gids->count;
-    podman_store_add_layer(p->podman, record);
-    p->podman_changed = true;
+    podman_store_add_layer(changing(p), record);
     free(uids->ids);
     free(gids->ids);
 }
@@ -246,7 +281,7 @@ static int plan_stacked(struct planner *p, const struct image *image, struct err
         _cleanup_free_ char *folder = layout_layer(&l->layer.blob);
         _cleanup_free_ char *tree = path_join(folder, "layerfs");
         _cleanup_free_ char *lower = lower_text(image, level);
-        if (!podman_store_has_layer(p->podman, &l->chain_id))
+        if (!podman_store_has_layer(&p->podman->store, &l->chain_id))
             record_layer(p, image, l, parent);
         if (add_layer_folder(p, &l->chain_id, tree, lower, err) < 0)
             return -1;
@@ -262,7 +297,7 @@ static int plan_one_merged(struct planner *p, const struct image *image, struct 
         return 0;
     struct digest id = merged_id(top_chain(image));
     _cleanup_free_ char *chain = layout_chain(top_chain(image));
-    if (!podman_store_has_layer(p->podman, &id))
+    if (!podman_store_has_layer(&p->podman->store, &id))
         record_merged(p, image, &id);
     return add_layer_folder(p, &id, chain, "", err);
 }
@@ -376,10 +411,9 @@ int plan_podman_image(struct planner *p, const struct image *image, struct error
     struct image_names names;
     collect_names(image, &names);
     struct podman_image record = image_record(image, &top, &names);
-    if (!podman_store_has_names(p->podman, &record)) {
+    if (!podman_store_has_names(&p->podman->store, &record)) {
         p->summary->podman_new++;
-        p->podman_changed = true;
-        podman_store_add_image(p->podman, &record);
+        podman_store_add_image(changing(p), &record);
         result = add_image_files(p, image, err);
     }
     release_names(&names);
@@ -403,8 +437,10 @@ int plan_podman_lists(struct planner *p, struct error *err)
 {
     if (!p->podman_changed)
         return 0;
-    _cleanup_free_ char *layers = podman_store_layers_text(p->podman);
-    _cleanup_free_ char *images = podman_store_images_text(p->podman);
+    _cleanup_free_ char *layers = podman_store_layers_text(&p->podman->store);
+    _cleanup_free_ char *images = podman_store_images_text(&p->podman->store);
+    p->podman->layers = digest_of(DIGEST_SHA256, layers, strlen(layers));
+    p->podman->images = digest_of(DIGEST_SHA256, images, strlen(images));
     /* Layers first: an image record must not point to one that is not there. */
     if (add_list(p, PODMAN_LAYERS_JSON, PODMAN_STORE "/overlay-layers/layers.lock", layers, err) <
         0)

@@ -9,7 +9,7 @@ struct planner {
     const struct policy *policy;
     struct changeset *cs;
     struct plan_summary *summary;
-    struct podman_store *podman; /* as it will be */
+    struct podman_lists *podman; /* as they will be */
     bool podman_changed;
 };
 

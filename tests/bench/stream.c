@@ -61,9 +61,11 @@ static int plan_and_write(struct image *image, const char *root, const struct po
     size_t bad;
     if (repository_open(root, &repository, err) < 0)
         return -1;
+    struct podman_lists podman = {0};
+    struct plan_target target = {repository, policy, &podman};
     struct changeset *cs = changeset_new();
     struct stopwatch start = stopwatch_now();
-    int result = plan_group(repository, &image, 1, policy, cs, &summary, &bad, err);
+    int result = plan_group(&target, &image, 1, cs, &summary, &bad, err);
     if (result == 0) {
         struct stopwatch taken = stopwatch_since(&start);
         const struct changeset_counts *c = &summary.counts;
@@ -81,6 +83,7 @@ static int plan_and_write(struct image *image, const char *root, const struct po
         add_count(m, "bytes", bytes);
         print_measurement(m);
     }
+    podman_lists_release(&podman);
     changeset_free(cs);
     repository_free(repository);
     return result;

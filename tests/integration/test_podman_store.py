@@ -469,6 +469,10 @@ class NamesTest(StoreTest):
                 result = self.publish(self.path("repo"), "3", check=3)
                 self.assertIn(f"{name}.json", result.stderr)
                 self.assert_same_tree(before, self.path("repo"))
+        with self.subTest("a run that wants no store does not read them"):
+            result = self.ducc().run("convert", "--repo", self.path("repo"), "--podman", "none",
+                                     f"http://{self.hub.host}/a/b:3", check=True)
+            self.assertIn("1 published", result.stdout)
 
     def lists(self, repository):
         store = os.path.join(repository, "podmanStore")

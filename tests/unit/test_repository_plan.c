@@ -3,6 +3,7 @@
 #include "changeset_maker.h"
 #include "tar_maker.h"
 
+#include "base/json.h"
 #include "repository/plan.h"
 
 #include <jansson.h>
@@ -12,6 +13,8 @@ struct fixture {
     struct repository *repository;
     struct spool spool;
     struct policy policy;
+    struct podman_lists podman;
+    struct plan_target target;
     struct image images[3];
     size_t count;
 };
@@ -25,6 +28,7 @@ static void fixture_make(struct fixture *f)
     assert_ok(repository_begin(f->repository, "/nowhere", &err), &err);
     assert_ok(spool_open(&f->spool, spool, 0, &err), &err);
     f->policy.podman = PODMAN_NONE;
+    f->target = (struct plan_target){f->repository, &f->policy, &f->podman};
     for (size_t i = 0; i < COUNT(f->images); i++)
         f->images[i].index = f->images[i].manifest = f->images[i].config = (struct buf)BUF_INIT;
 }
@@ -33,6 +37,7 @@ static void fixture_free(struct fixture *f)
 {
     for (size_t i = 0; i < f->count; i++)
         image_release(&f->images[i]);
+    podman_lists_release(&f->podman);
     repository_free(f->repository);
     spool_release(&f->spool);
     free(f->root);
@@ -108,7 +113,7 @@ static int plan_some(struct fixture *f, size_t first, size_t count, struct chang
     struct image *images[] = {&f->images[first], &f->images[(first + 1) % 3],
                               &f->images[(first + 2) % 3]};
     *out = changeset_new();
-    return plan_group(f->repository, images, count, &f->policy, *out, summary, out_bad, err);
+    return plan_group(&f->target, images, count, *out, summary, out_bad, err);
 }
 
 static struct plan_summary plan_and_commit(struct fixture *f, size_t first, size_t count)
@@ -302,13 +307,12 @@ static void test_plan__policies(void **state)
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct fixture f;
         struct image_needs needs;
-        struct podman_store podman;
         _cleanup_error_ struct error err = ERROR_INIT;
         fixture_make(&f);
         f.policy = rows[i].policy;
         struct image *image = add_image(&f, "r.example/a:1", "one two three", "");
-        assert_ok(plan_read_podman(f.repository, &podman, &err), &err);
-        assert_ok(plan_needs(f.repository, &podman, image, &f.policy, &needs, &err), &err);
+        assert_ok(plan_read_podman(&f.target, &err), &err);
+        assert_ok(plan_needs(&f.target, image, &needs, &err), &err);
         assert_true(needs.content && needs.names);
         struct plan_summary s = plan_and_commit(&f, 0, 1);
         assert_int_equal(s.layers_new, rows[i].layers);
@@ -316,9 +320,8 @@ static void test_plan__policies(void **state)
         assert_int_equal(s.flat_new, rows[i].flat);
         assert_int_equal(s.names_new, rows[i].names);
         assert_int_equal(is_published(&f, ".layers"), rows[i].layers > 0);
-        assert_ok(plan_needs(f.repository, &podman, image, &f.policy, &needs, &err), &err);
+        assert_ok(plan_needs(&f.target, image, &needs, &err), &err);
         assert_false(needs.content || needs.names);
-        podman_store_release(&podman);
         fixture_free(&f);
     }
 }
@@ -391,6 +394,114 @@ static void test_plan__foreign_layers_are_checked_file_by_file(void **state)
     }
 }
 
+/* ---- the Podman store's lists ---- */
+
+static char *images_json(const struct fixture *f)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    struct buf text = BUF_INIT;
+    assert_ok(repository_read(f->repository, PODMAN_IMAGES_JSON, PODMAN_LIMIT_BYTES, &text, &err),
+              &err);
+    return buf_take(&text);
+}
+
+static void assert_names(const struct fixture *f, const char *has, const char *has_not)
+{
+    _cleanup_free_ char *text = images_json(f);
+    if (!strstr(text, has) || (has_not && strstr(text, has_not)))
+        fail_msg("expected %s and not %s: %s", has, has_not ? has_not : "(anything)", text);
+}
+
+/* One parse a run, however many groups there are: the lists are the same objects. */
+static void test_plan__podman_lists_are_parsed_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_make(&f);
+    f.policy.podman = PODMAN_LAYERS;
+    add_image(&f, "r.example/a:1", "one", "");
+    add_image(&f, "r.example/a:2", "one two", "");
+    plan_and_commit(&f, 0, 1);
+    _cleanup_json_ json_t *first = json_incref(f.podman.store.images);
+    plan_and_commit(&f, 1, 1);
+    assert_ptr_equal(f.podman.store.images, first);
+    assert_names(&f, "r.example/a:1", NULL);
+    assert_names(&f, "r.example/a:2", NULL);
+    fixture_free(&f);
+}
+
+/* What a plan put into the lists is gone if it was not committed, or failed half-way. */
+static void test_plan__podman_lists_are_those_that_are_published(void **state)
+{
+    (void)state;
+    for (int fails = 0; fails < 2; fails++) {
+        struct fixture f;
+        struct changeset *cs;
+        struct plan_summary summary;
+        size_t bad;
+        _cleanup_error_ struct error err = ERROR_INIT;
+        fixture_make(&f);
+        f.policy.podman = PODMAN_LAYERS;
+        add_image(&f, "r.example/a:1", "one", "");
+        add_image(&f, "r.example/b:1", "two", "");
+        add_image(&f, "r.example/c:1", "two", "salt");
+        plan_and_commit(&f, 0, 1);
+        if (fails) {
+            _cleanup_free_ char *folder = path_join(f.root, "r.example/b:1");
+            assert_int_equal(mkdir(folder, 0755), 0); /* seen after the lists were changed */
+        }
+        assert_int_equal(plan_some(&f, 1, 1, &cs, &summary, &bad, &err), -fails);
+        changeset_free(cs);
+        plan_and_commit(&f, 2, 1);
+        assert_names(&f, "r.example/a:1", "r.example/b:1");
+        assert_names(&f, "r.example/c:1", "r.example/b:1");
+        fixture_free(&f);
+    }
+}
+
+static void test_plan__podman_lists_that_somebody_else_wrote(void **state)
+{
+    (void)state;
+    static const char others[] = "[{\"id\":\"other\",\"names\":[\"r.example/other:1\"]}]";
+    struct fixture f;
+    fixture_make(&f);
+    f.policy.podman = PODMAN_LAYERS;
+    add_image(&f, "r.example/a:1", "one", "");
+    add_image(&f, "r.example/b:1", "two", "");
+    plan_and_commit(&f, 0, 1);
+    _cleanup_free_ char *path = path_join(f.root, PODMAN_IMAGES_JSON);
+    write_file(path, others, strlen(others));
+    plan_and_commit(&f, 1, 1);
+    assert_names(&f, "r.example/other:1", "r.example/a:1");
+    assert_names(&f, "r.example/b:1", NULL);
+    fixture_free(&f);
+}
+
+/* A broken list is an error for those who would write it, and nothing to those who do not. */
+static void test_plan__broken_podman_lists(void **state)
+{
+    (void)state;
+    for (enum podman_policy mode = PODMAN_LAYERS; mode <= PODMAN_NONE; mode++) {
+        struct fixture f;
+        fixture_make(&f);
+        f.policy.podman = PODMAN_LAYERS;
+        add_image(&f, "r.example/a:1", "one", "");
+        add_image(&f, "r.example/b:1", "two", "");
+        plan_and_commit(&f, 0, 1);
+        _cleanup_free_ char *path = path_join(f.root, PODMAN_IMAGES_JSON);
+        write_file(path, "[{]", 3);
+        f.policy.podman = mode;
+        if (mode == PODMAN_NONE) {
+            assert_int_equal(plan_and_commit(&f, 1, 1).names_new, 1);
+        } else {
+            _cleanup_error_ struct error err = ERROR_INIT;
+            assert_fails("broken list", plan_read_podman(&f.target, &err), &err, ERROR_PARSE,
+                         PODMAN_IMAGES_JSON ": line 1");
+        }
+        fixture_free(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,6 +513,10 @@ int main(void)
         cmocka_unit_test(test_plan__policies),
         cmocka_unit_test(test_plan__what_stands_in_the_way_is_said),
         cmocka_unit_test(test_plan__foreign_layers_are_checked_file_by_file),
+        cmocka_unit_test(test_plan__podman_lists_are_parsed_once),
+        cmocka_unit_test(test_plan__podman_lists_are_those_that_are_published),
+        cmocka_unit_test(test_plan__podman_lists_that_somebody_else_wrote),
+        cmocka_unit_test(test_plan__broken_podman_lists),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
