@@ -1,15 +1,16 @@
 #include "layers/decompress.h"
 
 #include "base/memory.h"
+#include "layers/gunzip.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 #include <zstd.h>
 
-#define INPUT_SIZE ((size_t)256 * 1024)
+#define INPUT_SIZE     ((size_t)256 * 1024)
+#define BEGINNING_SIZE 512
 
 struct decompressor {
     int fd;
@@ -18,27 +19,43 @@ struct decompressor {
     bool eof;
     bool in_stream; /* inside a gzip member or zstd frame */
     ssize_t (*step)(struct decompressor *d, char *bytes, size_t size, struct error *err);
-    z_stream zlib;
+    struct gunzip *gunzip;
     ZSTD_DStream *zstd;
 };
+
+/* Read behind what the input holds. */
+static int read_more(struct decompressor *d, struct error *err)
+{
+    ssize_t n;
+    do
+        n = read(d->fd, d->input + d->end, INPUT_SIZE - d->end);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return error_set_errno(err, ERROR_IO, errno, "cannot read the blob from the spool");
+    d->end += (size_t)n;
+    d->eof = n == 0;
+    return 0;
+}
 
 /* 1 if the input holds bytes, 0 at the end of the file. */
 static int refill(struct decompressor *d, struct error *err)
 {
     if (d->start < d->end)
         return 1;
-    while (!d->eof) {
-        ssize_t n = read(d->fd, d->input, INPUT_SIZE);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_set_errno(err, ERROR_IO, errno, "cannot read the blob from the spool");
-        d->start = 0;
-        d->end = (size_t)n;
-        d->eof = n == 0;
-        if (n > 0)
-            return 1;
+    if (!d->eof) {
+        d->start = d->end = 0;
+        if (read_more(d, err) < 0)
+            return -1;
     }
+    return d->start < d->end;
+}
+
+/* As much as choose() looks at. */
+static int read_beginning(struct decompressor *d, struct error *err)
+{
+    while (!d->eof && d->end < BEGINNING_SIZE)
+        if (read_more(d, err) < 0)
+            return -1;
     return 0;
 }
 
@@ -71,26 +88,25 @@ static ssize_t step_gzip(struct decompressor *d, char *bytes, size_t size, struc
     int more = refill(d, err);
     if (more < 0)
         return -1;
-    if (more == 0)
-        return d->in_stream ? error_set(err, ERROR_CORRUPT, "the gzip data ends early") : 0;
     if (!d->in_stream) {
-        if (d->input[d->start] == 0 && only_zeros_left(d))
+        if (more == 0 || (d->input[d->start] == 0 && only_zeros_left(d)))
             return 0;
-        inflateReset(&d->zlib);
+        if (d->input[d->start] != '\x1f')
+            return error_set(err, ERROR_CORRUPT, "the gzip data is damaged: bytes behind its end");
+        gunzip_begin_member(d->gunzip);
         d->in_stream = true;
     }
-    d->zlib.next_in = (Bytef *)d->input + d->start;
-    d->zlib.avail_in = (uInt)(d->end - d->start);
-    d->zlib.next_out = (Bytef *)bytes;
-    d->zlib.avail_out = (uInt)size;
-    int result = inflate(&d->zlib, Z_NO_FLUSH);
-    d->start = d->end - d->zlib.avail_in;
-    if (result == Z_STREAM_END)
-        d->in_stream = false;
-    else if (result != Z_OK && result != Z_BUF_ERROR)
-        return error_set(err, ERROR_CORRUPT, "the gzip data is damaged: %s",
-                         d->zlib.msg ? d->zlib.msg : "unknown reason");
-    return (ssize_t)(size - d->zlib.avail_out);
+    /* At the end of the input the decoder may still hold bytes. */
+    const char *in = d->input + d->start;
+    bool ended = false;
+    ssize_t n = gunzip_read(d->gunzip, &in, d->input + d->end, bytes, size, &ended, err);
+    if (n < 0)
+        return -1;
+    d->start = (size_t)(in - d->input);
+    d->in_stream = !ended;
+    if (n == 0 && more == 0 && d->in_stream)
+        return error_set(err, ERROR_CORRUPT, "the gzip data ends early");
+    return n;
 }
 
 static ssize_t step_zstd(struct decompressor *d, char *bytes, size_t size, struct error *err)
@@ -116,9 +132,10 @@ static ssize_t step_zstd(struct decompressor *d, char *bytes, size_t size, struc
 ssize_t decompressor_read(struct decompressor *d, void *bytes, size_t size, struct error *err)
 {
     for (;;) {
+        bool at_end = d->eof && d->start == d->end;
         ssize_t n = d->step(d, bytes, size, err);
         /* A step may consume input (a header) without making output. */
-        if (n != 0 || (d->eof && d->start == d->end))
+        if (n != 0 || at_end)
             return n;
     }
 }
@@ -137,12 +154,11 @@ static int choose(struct decompressor *d, struct error *err)
     size_t len = d->end;
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         if (len >= refused[i].len && memcmp(p, refused[i].magic, refused[i].len) == 0 &&
-            !(len >= 512 && memcmp(p + 257, "ustar", 5) == 0))
+            !(len >= BEGINNING_SIZE && memcmp(p + 257, "ustar", 5) == 0))
             return error_set(err, ERROR_UNSUPPORTED,
                              "compressed with %s; expected gzip, zstd or none", refused[i].name);
     if (len >= 2 && memcmp(p, "\x1f\x8b", 2) == 0) {
-        if (inflateInit2(&d->zlib, 16 + MAX_WBITS) != Z_OK)
-            abort();
+        d->gunzip = gunzip_new();
         d->step = step_gzip;
     } else if (len >= 4 && (memcmp(p, "\x28\xb5\x2f\xfd", 4) == 0 ||
                             (memcmp(p + 1, "\x2a\x4d\x18", 3) == 0 && (p[0] & 0xf0) == 0x50))) {
@@ -162,7 +178,7 @@ struct decompressor *decompressor_new(int fd, struct error *err)
     struct decompressor *d = xcalloc(1, sizeof *d);
     d->fd = fd;
     d->input = xmalloc(INPUT_SIZE);
-    if (refill(d, err) < 0 || choose(d, err) < 0) {
+    if (read_beginning(d, err) < 0 || choose(d, err) < 0) {
         decompressor_free(d);
         return NULL;
     }
@@ -173,8 +189,7 @@ void decompressor_free(struct decompressor *d)
 {
     if (!d)
         return;
-    if (d->step == step_gzip)
-        inflateEnd(&d->zlib);
+    gunzip_free(d->gunzip);
     ZSTD_freeDStream(d->zstd);
     free(d->input);
     free(d);

@@ -3,6 +3,9 @@
 
 #include "layers/decompress.h"
 
+#include <sys/socket.h>
+#include <sys/wait.h>
+
 /* What a program makes of bytes on its standard input; appended. */
 static void filter(const char *command, const struct buf *in, struct buf *out)
 {
@@ -105,6 +108,107 @@ static void test_decompress__several_members_and_frames(void **state)
         else
             buf_add(&in, zeros, sizeof zeros);
         expect(compressors[k], &in, &both);
+    }
+}
+
+/* RFC 1952, 2.3.1: CRC-32 and length, low byte first. */
+static void add_trailer(struct buf *out, const struct buf *plain)
+{
+    uint32_t crc = UINT32_MAX, words[2];
+    for (size_t i = 0; i < plain->len; i++) {
+        crc ^= (uint8_t)plain->data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+    }
+    words[0] = ~crc;
+    words[1] = (uint32_t)plain->len;
+    buf_add(out, (const char *)words, sizeof words);
+}
+
+/* A descriptor that gives one byte a read(). *out_writer must be waited for. */
+static int trickle(const struct buf *in, pid_t *out_writer)
+{
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    *out_writer = fork();
+    assert_true(*out_writer >= 0);
+    if (*out_writer == 0) {
+        for (size_t i = 0; i < in->len; i++)
+            if (send(ends[1], in->data + i, 1, MSG_NOSIGNAL) != 1)
+                _exit(1);
+        _exit(0);
+    }
+    close(ends[1]);
+    return ends[0];
+}
+
+static void test_decompress__input_in_small_pieces(void **state)
+{
+    (void)state;
+    _cleanup_buf_ struct buf plain = BUF_INIT, both = BUF_INIT;
+    _cleanup_free_ char *named = in_scratch("a name for the header");
+    sample(&plain, 3000);
+    buf_add(&both, plain.data, plain.len);
+    buf_add(&both, plain.data, plain.len);
+    write_file(named, plain.data, plain.len);
+    _cleanup_free_ char *gzip_named = xasprintf("gzip -c '%s' #", named);
+    const char *const with[] = {"gzip -1", gzip_named, "zstd -q -1"};
+    for (size_t k = 0; k < COUNT(with); k++) {
+        _cleanup_buf_ struct buf in = BUF_INIT, out = BUF_INIT;
+        _cleanup_error_ struct error err = ERROR_INIT;
+        char bytes[512];
+        ssize_t n;
+        pid_t writer;
+        filter(with[k], &plain, &in);
+        filter(with[k], &plain, &in);
+        _cleanup_close_ int fd = trickle(&in, &writer);
+        _cleanup_decompressor_ struct decompressor *d = decompressor_new(fd, &err);
+        assert_non_null(d);
+        while ((n = decompressor_read(d, bytes, sizeof bytes, &err)) > 0)
+            buf_add(&out, bytes, (size_t)n);
+        assert_ok((int)n, &err);
+        assert_int_equal(waitpid(writer, NULL, 0), writer);
+        assert_int_equal(out.len, both.len);
+        assert_memory_equal(out.data, both.data, out.len);
+    }
+}
+
+/* The input is read by 256 KiB: the end of one member and the header of the next, with all optional
+ * fields, on and around such a border. */
+static void test_decompress__members_across_the_input_buffer(void **state)
+{
+    (void)state;
+    static const char border_header[] = "\x1f\x8b\x08\x1e\0\0\0\0\0\x03" /* FHCRC to FCOMMENT */
+                                        "\x04\0"
+                                        "abcd"
+                                        "name\0"
+                                        "comment\0"
+                                        "\xe2\x48";
+    _cleanup_buf_ struct buf noise = BUF_INIT, tail = BUF_INIT, second = BUF_INIT;
+    random_state = 11;
+    while (noise.len < 262144)
+        buf_addc(&noise, (char)random_u64());
+    sample(&tail, 400);
+    filter("gzip -n", &tail, &second);
+    for (size_t before = 262144 - 90; before < 262144 + 10; before++) {
+        _cleanup_buf_ struct buf in = BUF_INIT, plain = BUF_INIT, expected = BUF_INIT;
+        size_t overhead = 10 + 8 + 4 * 5; /* header, trailer, stored blocks of up to 65,535 bytes */
+        buf_add(&plain, noise.data, before - overhead);
+        buf_add(&in, "\x1f\x8b\x08\0\0\0\0\0\0\x03", 10);
+        for (size_t at = 0, piece = 65535; piece == 65535; at += piece) {
+            piece = plain.len - at < 65535 ? plain.len - at : 65535;
+            const char head[] = {piece < 65535, (char)piece, (char)(piece >> 8), (char)~piece,
+                                 (char)(~piece >> 8)};
+            buf_add(&in, head, sizeof head);
+            buf_add(&in, plain.data + at, piece);
+        }
+        add_trailer(&in, &plain);
+        assert_int_equal(in.len, before);
+        buf_add(&in, border_header, sizeof border_header - 1);
+        buf_add(&in, second.data + 10, second.len - 10);
+        buf_add(&expected, plain.data, plain.len);
+        buf_add(&expected, tail.data, tail.len);
+        expect("members on the border", &in, &expected);
     }
 }
 
@@ -246,6 +350,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decompress__what_programs_write),
         cmocka_unit_test(test_decompress__several_members_and_frames),
+        cmocka_unit_test(test_decompress__input_in_small_pieces),
+        cmocka_unit_test(test_decompress__members_across_the_input_buffer),
         cmocka_unit_test(test_decompress__only_skippable_frames),
         cmocka_unit_test(test_decompress__cut_short),
         cmocka_unit_test(test_decompress__the_second_member_cut_short),
