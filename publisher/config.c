@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "base/quantity.h"
 #include "base/signature.h"
 #include "repository/policy.h"
 #include "wishlist/document.h"

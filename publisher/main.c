@@ -76,21 +76,23 @@ static void take_problems(struct wishes *w, const struct recipe *recipe)
         }
         struct result *r = &w->failed[w->failed_count++];
         r->outcome = OUTCOME_FAILED;
-        r->name = xasprintf("%s:%d:%d", recipe->path, problem->line, problem->column);
+        r->name = xasprintf("%s:%d:%d", recipe->files[problem->file].path, problem->line,
+                            problem->column);
         error_set(&r->error, ERROR_PARSE, "%s", problem->message);
     }
 }
 
-static int take_policy(const struct recipe *recipe, struct policy *policy, struct error *err)
+/* What the list says of how to publish. Its words are known to be good, but not that they go
+ * together. */
+static int take_policy(const struct recipe *recipe, const struct recipe_list *list,
+                       struct policy *policy, struct error *err)
 {
-    const struct {
-        const char *name, *value;
-    } settings[] = {{"chains", recipe->chains},       {"podman", recipe->podman},
-                    {"xattrs", recipe->xattrs},       {"devices", recipe->devices},
-                    {"fix-perms", recipe->fix_perms}, {"chunk-above", recipe->chunk_above}};
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        if (settings[i].value && policy_set(policy, settings[i].name, settings[i].value, err) < 0)
-            return error_wrap(err, "%s: key %s", recipe->path, settings[i].name);
+    for (int i = 0; i < RECIPE_POLICIES; i++) {
+        const char *name = recipe_policy_name((enum recipe_policy)i), *value = list->policies[i];
+        if (value && policy_set(policy, name, value, err) < 0)
+            return error_wrap(err, "%s:%d: key %s", recipe->files[list->file].path, list->line,
+                              name);
+    }
     return 0;
 }
 
@@ -98,17 +100,27 @@ static int read_recipe(struct wishes *w, const char *path, const char *repositor
                        struct policy *policy, struct error *err)
 {
     _cleanup_recipe_ struct recipe recipe = RECIPE_INIT;
-    if (recipe_read(path, &recipe, err) < 0 || take_policy(&recipe, policy, err) < 0)
+    if (recipe_read(path, &recipe, err) < 0)
         return -1;
-    w->repository = xstrdup(repository ? repository : recipe.repository);
-    w->platforms = TAKE_PTR(recipe.platforms);
-    w->platform_count = recipe.platform_count;
-    recipe.platform_count = 0;
+    for (size_t i = 0; i < recipe.wish_count; i++)
+        if (recipe.list_count != 1 || strchr(recipe.wishes[i].text, ' ') ||
+            recipe.wishes[i].suspended)
+            return error_set(err, ERROR_UNSUPPORTED, "%s: not all of version 2 can be done yet",
+                             path);
+    if (recipe.list_count != 1)
+        return error_set(err, ERROR_UNSUPPORTED, "%s: more than one list, or none", path);
+    struct recipe_list *list = &recipe.lists[0];
+    if (take_policy(&recipe, list, policy, err) < 0)
+        return -1;
+    w->repository = xstrdup(repository ? repository : list->repository);
+    w->platforms = TAKE_PTR(list->platforms.items);
+    w->platform_count = list->platforms.count;
+    list->platforms.count = 0;
     take_problems(w, &recipe);
     for (size_t i = 0; i < recipe.wish_count; i++) {
         struct wish *wish = &recipe.wishes[i];
-        _cleanup_free_ char *origin = xasprintf("%s:%d", recipe.path, wish->line);
-        wanted_add(&w->wanted, &wish->ref, wish->is_pattern, origin);
+        _cleanup_free_ char *origin = recipe_wish_place(&recipe, wish);
+        wanted_add(&w->wanted, &wish->ref, wish->selector != NULL, origin);
     }
     return 0;
 }

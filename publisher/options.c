@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/memory.h"
+#include "base/quantity.h"
 
 #include <string.h>
 
@@ -209,11 +210,9 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
     case OPTION_SKIP_PODMAN:
         return policy_set(&c->policy, "podman", "none", err);
     case OPTION_SKIP_FLAT:
-        c->policy.skip_flat = true;
-        return 0;
+        return policy_set(&c->policy, "flat", "no", err);
     case OPTION_SKIP_LAYERS:
-        c->policy.skip_layers = true;
-        return 0;
+        return policy_set(&c->policy, "layers", "no", err);
     case OPTION_CONVERT_AGAIN:
         c->again = true;
         return 0;

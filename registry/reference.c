@@ -159,7 +159,8 @@ static bool tag_chars_are_valid(const char *text, size_t len, unsigned flags)
 {
     for (size_t i = 0; i < len; i++) {
         bool inner = text[i] == '.' || text[i] == '-';
-        bool pattern = text[i] == '*' && (flags & REFERENCE_TAG_PATTERN);
+        bool pattern = (text[i] == '*' && (flags & REFERENCE_TAG_PATTERN)) ||
+                       ((flags & REFERENCE_TAG_GLOB) && memchr("?[!]", text[i], 4));
         if (!is_alnum(text[i]) && text[i] != '_' && !pattern && !(inner && i > 0))
             return false;
     }

@@ -27,6 +27,7 @@ struct reference {
 
 enum reference_flags {
     REFERENCE_TAG_PATTERN = 1, /* the tag may hold '*' (a wish, not yet an image) */
+    REFERENCE_TAG_GLOB = 2,    /* and '?', '[', '!' and ']' */
 };
 
 /* On success *out is owned by the caller: reference_release(). ERROR_PARSE with the offending part

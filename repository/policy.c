@@ -2,27 +2,9 @@
 
 #include "base/buf.h"
 #include "base/memory.h"
+#include "base/quantity.h"
 
 #include <string.h>
-
-int size_parse(const char *text, uint64_t *out, struct error *err)
-{
-    static const char suffixes[] = "KMGT";
-    char *end;
-    unsigned long long n = strtoull(text, &end, 10);
-    uint64_t factor = 1;
-    const char *suffix = *end ? strchr(suffixes, *end) : NULL;
-    for (const char *s = suffixes; suffix && s <= suffix; s++)
-        factor *= 1000;
-    bool good = text[0] >= '0' && text[0] <= '9' && (!*end || (suffix && !end[1])) && n > 0 &&
-                n < UINT64_MAX / factor;
-    if (!good) {
-        _cleanup_free_ char *q = quoted(text);
-        return error_set(err, ERROR_PARSE, "%s is not a size such as 500000000 or 20G", q);
-    }
-    *out = n * factor;
-    return 0;
-}
 
 static void set_chains(struct policy *p, int word)
 {
@@ -44,6 +26,16 @@ static void set_fix_perms(struct policy *p, int word)
     p->fix_perms = word == 0;
 }
 
+static void set_flat(struct policy *p, int word)
+{
+    p->skip_flat = word == 1;
+}
+
+static void set_layers(struct policy *p, int word)
+{
+    p->skip_layers = word == 1;
+}
+
 static void set_xattrs(struct policy *p, int word)
 {
     p->keep_xattrs = word == 0;
@@ -59,6 +51,8 @@ static const struct setting {
     {"devices", {"keep", "drop"}, set_devices},
     {"fix-perms", {"yes", "no"}, set_fix_perms},
     {"xattrs", {"keep", "drop"}, set_xattrs},
+    {"flat", {"yes", "no"}, set_flat},
+    {"layers", {"yes", "no"}, set_layers},
     {"chunk-above", {NULL}, NULL},
 };
 

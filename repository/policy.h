@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum chain_policy {
@@ -42,8 +43,5 @@ struct policy {
 MUST_CHECK int policy_set(struct policy *policy, const char *name, const char *value,
                           struct error *err);
 MUST_CHECK int policy_finish(struct policy *policy, struct error *err);
-
-/* "500", "20G" (powers of 1000), more than none. */
-MUST_CHECK int size_parse(const char *text, uint64_t *out, struct error *err);
 
 #endif

@@ -16,7 +16,7 @@ static void check(bool holds)
 
 static void check_recipe(const struct recipe *recipe)
 {
-    check(recipe->repository && *recipe->repository);
+    check(recipe->file_count > 0 && recipe->lists[0].repository);
     for (size_t i = 0; i < recipe->wish_count; i++) {
         const struct wish *wish = &recipe->wishes[i];
         check(wish->line > 0 && wish->column > 0 && wish->ref.registry && wish->ref.repository);

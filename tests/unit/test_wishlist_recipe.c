@@ -49,7 +49,7 @@ static void check_bad(const char *path, const struct buf *text)
     if (!starts_with(err.message, full))
         fail_msg("expected: %s\n     got: %s", full, err.message);
     assert_string_equal(error_kind_name(err.kind), kind ? kind : "parse");
-    assert_null(recipe.path); /* written on success only */
+    assert_int_equal(recipe.file_count, 0); /* written on success only */
 }
 
 static void check_good(const char *path, const struct buf *text)
@@ -111,17 +111,18 @@ static void test_recipe__fields(void **state)
     _cleanup_recipe_ struct recipe r =
         parse("output_format: x\nuser: me\n" HEAD "  - https://quay.io/a/b:1\n"
               "  -   'http://localhost:5000/c/d:v*'\n");
-    assert_string_equal(r.path, "r.yaml");
-    assert_string_equal(r.user, "me");
-    assert_string_equal(r.output_format, "x");
-    assert_string_equal(r.repository, "a.cern.ch");
+    assert_string_equal(r.files[0].path, "r.yaml");
+    assert_string_equal(r.lists[0].user, "me");
+    assert_string_equal(r.lists[0].output_format, "x");
+    assert_string_equal(r.lists[0].repository, "a.cern.ch");
     assert_int_equal(r.wish_count, 2);
     assert_int_equal(r.problem_count, 0);
     assert_string_equal(r.wishes[0].text, "https://quay.io/a/b:1");
     assert_string_equal(r.wishes[0].ref.registry, "quay.io");
-    assert_false(r.wishes[0].is_pattern);
+    assert_null(r.wishes[0].selector);
     assert_false(r.wishes[0].ref.plain_http);
-    assert_true(r.wishes[1].is_pattern);
+    assert_non_null(r.wishes[1].selector);
+    assert_string_equal(r.wishes[1].selector->globs.items[0], "v*");
     assert_true(r.wishes[1].ref.plain_http);
     assert_string_equal(r.wishes[1].ref.tag, "v*");
     assert_int_equal(r.wishes[1].line, 7);
@@ -150,7 +151,7 @@ static void test_recipe__bad_entry_keeps_the_others(void **state)
         {"''", "an entry is empty"},
         {"[quay.io/a/b:1]", "an entry must be a text, REGISTRY/REPOSITORY:TAG, not a list"},
         {"image: quay.io/a/b", "an entry must be a text, REGISTRY/REPOSITORY:TAG, not a mapping "
-                               "(entries with selectors are not supported yet)"},
+                               "(entries with selectors need version: 2)"},
         {"quay.io/a/b@sha256:12", "12"},
         {"17", "17"},
     };
@@ -275,12 +276,12 @@ static void test_recipe__real_list(void **state)
     _cleanup_recipe_ struct recipe r = RECIPE_INIT;
     if (recipe_read(path, &r, &err) < 0)
         fail_msg("%s", err.message);
-    assert_string_equal(r.user, "cvmfsunpacker");
-    assert_string_equal(r.repository, "unpacked.cern.ch");
+    assert_string_equal(r.lists[0].user, "cvmfsunpacker");
+    assert_string_equal(r.lists[0].repository, "unpacked.cern.ch");
     assert_int_equal(r.wish_count, 46);
     size_t patterns = 0;
     for (size_t i = 0; i < r.wish_count; i++)
-        patterns += r.wishes[i].is_pattern;
+        patterns += r.wishes[i].selector != NULL;
     assert_int_equal(patterns, 1);
     assert_int_equal(r.problem_count, 1);
     assert_int_equal(r.problems[0].severity, PROBLEM_WARNING);
