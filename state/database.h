@@ -64,7 +64,8 @@ static inline void cleanup_database(struct database **db)
 const char *database_path(const struct database *db);
 
 /* All or nothing. A transaction takes its turn as a writer when it begins. Where one is open
- * already, transaction_begin() joins it: only the outermost one commits. */
+ * already, transaction_begin() joins it: only the outermost one commits, and it must not after an
+ * error of what has joined. Nothing may be written in one that was begun for reading. */
 struct transaction {
     struct database *db;
     bool outermost;

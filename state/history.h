@@ -1,5 +1,6 @@
 /*
- * History: what happened to a name, newest first. names.h writes it; it is trimmed by age.
+ * History: what happened to a name, newest first. names.h writes it; it is trimmed by age. A
+ * failure that repeats in the same words is not told again: name_record counts it.
  */
 #ifndef STATE_HISTORY_H
 #define STATE_HISTORY_H
@@ -31,14 +32,15 @@ struct history_item {
     uint64_t bytes, bytes_new;
     enum error_kind kind; /* HISTORY_FAILED */
     char *text;           /* the reason; NULL: none */
+    char *asked_by;       /* HISTORY_PUBLISHED: "URL:LINE@REVISION", one of those; NULL: unknown */
 };
+void history_item_release(struct history_item *item);
 struct history {
     struct history_item *items;
     size_t count, capacity;
 };
 void history_release(struct history *history);
 
-/* The strings of *item are borrowed. */
 MUST_CHECK int history_add(struct database *db, const struct history_item *item, struct error *err);
 /* Of one name, of a repository (`name` NULL), of everything (both NULL): the last `max` since a
  * time. */

@@ -79,7 +79,8 @@ MUST_CHECK int lists_list(struct database *db, const char *repository, struct li
 
 /* Who asks for a name, or leaves it out. */
 struct want {
-    char *name, *url, *revision, *contact; /* of the list; revision and contact may be NULL */
+    char *repository, *name;
+    char *url, *revision, *contact; /* of the list; revision and contact may be NULL */
     int line, column;
     char *text;     /* the entry */
     char *left_out; /* the selector that leaves it out; NULL: it is wanted */
@@ -90,7 +91,7 @@ struct wants {
     size_t count, capacity;
 };
 void wants_release(struct wants *wants);
-/* `name` NULL: of all names, ordered by name. */
+/* `name` NULL: of all names, ordered by repository and name. */
 MUST_CHECK int lists_wants(struct database *db, const char *repository, const char *name,
                            struct wants *out, struct error *err);
 

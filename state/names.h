@@ -21,7 +21,7 @@ enum name_state {
     NAME_PUBLISHED, /* what is published is what the registry has */
     NAME_FAILED,    /* the last try failed; an older image may be published */
     NAME_SUSPENDED, /* whoever asks for it suspends it: it stays as it is */
-    NAME_UNWANTED,  /* published, but nobody asks for it any more, or it is gone upstream */
+    NAME_UNWANTED,  /* published, but nobody asks for it any more */
     NAME_REMOVED,   /* was published, and was taken away */
 };
 #define NAME_STATE_COUNT 7
@@ -42,6 +42,7 @@ struct name_record {
     uint64_t bytes;       /* compressed layers and configuration, of all platforms */
     uint64_t bytes_new;   /* of these, what the repository did not have: the rest was shared */
     uint64_t revision;    /* of the repository, that published it; 0: not known */
+    char *asked_by;       /* then: "URL:LINE@REVISION", one of those; NULL: not known */
     /* The failure since the last success; kind ERROR_NONE: none. */
     enum error_kind failure_kind;
     char *failure;
@@ -49,7 +50,7 @@ struct name_record {
     int64_t failed_at;
     unsigned attempts;   /* failed tries in a row, for this `wanted` */
     int64_t next_try_at; /* not before, unless the tag changes or somebody asks */
-    bool suspended;
+    bool suspended;      /* by all that ask for it */
     int64_t unwanted_since, removed_at;
     /* Certain answers that it is not there any more (404 with authorization), since it was last
      * seen. */
