@@ -292,8 +292,7 @@ static int resolve_link(struct stack *s, size_t k, uint32_t entry, const struct 
     if (!source || source->type == ENTRY_DIRECTORY) {
         _cleanup_free_ char *link = quoted_bytes(entry_path(index, e), e->path_len);
         _cleanup_free_ char *target = quoted_bytes(entry_target(index, e), e->target_len);
-        return error_set(err, ERROR_PARSE, "layer %zu: entry %s: hard link to %s, which %s", k + 1,
-                         link, target,
+        return error_set(err, ERROR_PARSE, "entry %s: hard link to %s, which %s", link, target,
                          source ? "is a directory"
                                 : "neither this layer (before the link) nor those below have");
     }
@@ -321,9 +320,10 @@ static int resolve_links(struct stack *s, size_t k, struct error *err)
 }
 
 int stack_init(struct stack *out, const struct layer_index *const *indexes, size_t count,
-               struct error *err)
+               size_t *out_bad, struct error *err)
 {
     struct stack s = {.layers = xcalloc(count, sizeof *s.layers), .count = count};
+    *out_bad = count;
     if (count > LIMIT_LAYERS + 1) {
         stack_release(&s);
         return error_set(err, ERROR_LIMIT, "%zu layers (limit %zu)", count, LIMIT_LAYERS);
@@ -332,6 +332,7 @@ int stack_init(struct stack *out, const struct layer_index *const *indexes, size
         s.layers[k].index = indexes[k];
     for (size_t k = 0; k < count; k++) {
         if (resolve_links(&s, k, err) < 0) {
+            *out_bad = k;
             stack_release(&s);
             return -1;
         }

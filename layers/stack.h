@@ -55,10 +55,11 @@ struct stack {
     size_t count;
 };
 
-/* *out borrows the indexes. Links into lower layers are resolved here: ERROR_PARSE names the layer
- * (its number from 1) and the link whose target no lower layer has. */
+/* *out borrows the indexes. Links into lower layers are resolved here: ERROR_PARSE names the link
+ * whose target no lower layer has; the caller, who knows the layers' digests, is told in *out_bad
+ * which layer it is in (`count` if the error is about none). */
 MUST_CHECK int stack_init(struct stack *out, const struct layer_index *const *indexes, size_t count,
-                          struct error *err);
+                          size_t *out_bad, struct error *err);
 void stack_release(struct stack *stack);
 
 /* The merged tree of the lowest `count` layers. Its first node is the root. */

@@ -157,6 +157,17 @@ static int make_apptainer_layer(struct image *image, const struct stack *stack, 
     return layer_from_memory(b, data.data, data.len, &image->apptainer, err);
 }
 
+static int stack_layers(struct image *image, struct stack *out,
+                        const struct layer_index *const *indexes, size_t count, struct error *err)
+{
+    size_t bad;
+    int result = stack_init(out, indexes, count, &bad, err);
+    if (result < 0 && bad < image->stack_count)
+        error_wrap(err, "layer %s",
+                   digest_text(&image->layers[image->stack_layers[bad]].descriptor->blob.digest).s);
+    return result;
+}
+
 int image_assemble(struct image *image, const struct spool *spool, struct error *err)
 {
     const struct layer_index **indexes = xcalloc(image->layer_count + 1, sizeof *indexes);
@@ -174,12 +185,12 @@ int image_assemble(struct image *image, const struct spool *spool, struct error 
     }
     image->stack_count = count;
     if (result == 0)
-        result = stack_init(&below, indexes, count, err);
+        result = stack_layers(image, &below, indexes, count, err);
     if (result == 0)
         result = make_apptainer_layer(image, &below, err);
     if (result == 0) {
         indexes[count++] = &image->apptainer.index;
-        result = stack_init(&image->stack, indexes, count, err);
+        result = stack_layers(image, &image->stack, indexes, count, err);
     }
     stack_release(&below);
     free(indexes);

@@ -175,7 +175,7 @@ static int mend_for_image(struct repair *r, const struct layer_list *list, size_
     struct layer *layers = xcalloc(k + 1, sizeof *layers);
     const struct layer_index **indexes = xcalloc(k + 1, sizeof *indexes);
     struct stack stack = {0};
-    size_t opened = 0;
+    size_t opened = 0, bad;
     int result = 0;
     while (result == 0 && opened <= k) {
         result = walk_layer(r, &list->items[opened], &layers[opened], err);
@@ -185,7 +185,9 @@ static int mend_for_image(struct repair *r, const struct layer_list *list, size_
         }
     }
     if (result == 0)
-        result = stack_init(&stack, indexes, opened, err);
+        result = stack_init(&stack, indexes, opened, &bad, err);
+    if (result < 0 && bad < opened)
+        error_wrap(err, "layer %s", digest_text(&list->items[bad]).s);
     if (result == 0)
         result = add_whiteouts(r, &stack, &list->items[k], err);
     stack_release(&stack);

@@ -13,7 +13,8 @@ static void use(const struct layer_index *const *indexes, size_t count)
     _cleanup_error_ struct error err = ERROR_INIT;
     struct stack stack;
     struct tree tree;
-    if (stack_init(&stack, indexes, count, &err) < 0)
+    size_t bad;
+    if (stack_init(&stack, indexes, count, &bad, &err) < 0)
         return;
     stack_merge(&stack, count, &tree);
     for (size_t i = 0; i < tree.count; i++) {

@@ -17,6 +17,7 @@ from backends import StandIn
 from ducc import Ducc
 from harness import IntegrationTest, Image, Registry, TarBuilder, overlay, tree, umoci_unpack, unmount_below
 from published import assert_flat, layer_place, place, published_tree
+from references import run
 from runtimes import ContainerPodman, PublishedStore, image_only
 from tarbuilder import DEFAULT_MTIME as T
 from tarbuilder import DIRECTORY, REGULAR, header, padding, pax_records
@@ -340,8 +341,7 @@ class EngineTest(IntegrationTest):
         """Each fails alone, by name and with a reason, and nothing is written outside or below the repository."""
         registry, repository, outside = self.registry(), self.path("top", "repo"), self.path("top")
         registry.push_image("engine/good", "t", [BASE])
-        for name, layers, _ in REFUSED:
-            registry.push_image("engine/bad", name, layers, compression="none")
+        images = {name: registry.push_image("engine/bad", name, layers, compression="none") for name, layers, _ in REFUSED}
         os.mkdir(outside)
         result = self.ducc().run("convert", "--repo", repository, f"http://{registry.host}/engine/good:t",
                                  *(f"http://{registry.host}/engine/bad:{name}" for name, _, _ in REFUSED), check=1)
@@ -353,6 +353,7 @@ class EngineTest(IntegrationTest):
             with self.subTest(name):
                 lines = [line for line in result.stderr.splitlines() if f" error {registry.host}/engine/bad:{name}: " in line]
                 self.assertEqual(len(lines), 1, result.stderr)
+                self.assertIn(f" layer {images[name].layer_digests[-1]}: ", lines[0])
                 self.assertIn(says, lines[0])
                 self.assertIn(f"failed     {registry.host}/engine/bad:{name}\n", result.stdout)
 
@@ -409,11 +410,15 @@ class EngineTest(IntegrationTest):
         top = tar().dir("d001", 0o700).opaque("d001").whiteout("d002").dir("d003").whiteout("d003/f0000007").file("d003/new", b"")
         registry = self.registry()
         image = registry.push_image("engine/million", "t", [b"".join(entries) + bytes(1024), top.bytes()])
+        # In memory: a million files take a disk a minute to make, and half of one to remove.
+        os.mkdir(self.path("memory"))
+        run("mount", "-t", "tmpfs", "-o", "size=4g,nr_inodes=4m", "tmpfs", self.path("memory"))
+        repository = self.path("memory", "repo")
         begin = time.monotonic()
-        self.ducc().run("convert", "--repo", self.path("repo"), "--skip-flat", f"http://{registry.host}/engine/million:t",
+        self.ducc().run("convert", "--repo", repository, "--skip-flat", f"http://{registry.host}/engine/million:t",
                         check=True, timeout=600)
         print(f"{count} entries published in {time.monotonic() - begin:.1f} s")
-        chain = self.path("repo", place("chains", image.chain_ids()[-1]))
+        chain = os.path.join(repository, place("chains", image.chain_ids()[-1]))
         self.assertEqual(sorted(os.listdir(chain)), sorted([".cvmfscatalog", *(f"d{n:03}" for n in range(count // 1000)
                                                                               if n != 2)]))
         self.assertEqual(os.listdir(os.path.join(chain, "d001")), [])
@@ -422,7 +427,7 @@ class EngineTest(IntegrationTest):
         self.assertEqual(sorted(os.listdir(last)), [f"f{k:07}" for k in range(999)])
         found = os.stat(os.path.join(last, "f0000998"))
         self.assertEqual((found.st_mode & 0o7777, int(found.st_mtime)), (0o600, T))
-        layers = [self.path("repo", layer_place(digest)) for digest in image.layer_digests]
+        layers = [os.path.join(repository, layer_place(digest)) for digest in image.layer_digests]
         with overlay(layers) as merged:
             self.assertEqual(os.listdir(os.path.join(merged, "d001")), [])
             self.assertFalse(os.path.lexists(os.path.join(merged, "d002")))

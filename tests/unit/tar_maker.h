@@ -15,7 +15,9 @@
 
 MAYBE_UNUSED static void put_octal(char *field, size_t size, uint64_t value)
 {
-    snprintf(field, size, "%0*llo", (int)size - 1, (unsigned long long)value);
+    field[size - 1] = '\0';
+    for (size_t i = size - 1; i-- > 0; value /= 8)
+        field[i] = (char)('0' + value % 8);
 }
 
 /* A ustar header with ordinary values; put_header() adds the checksum. */

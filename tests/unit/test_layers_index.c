@@ -210,7 +210,8 @@ static void test_index__random_damage_never_crashes(void **state)
         const struct layer_index *indexes[] = {&below.index, &x};
         struct stack stack;
         struct tree tree;
-        if (stack_init(&stack, indexes, 2, &err) < 0)
+        size_t bad;
+        if (stack_init(&stack, indexes, 2, &bad, &err) < 0)
             continue;
         accepted++;
         stack_merge(&stack, 2, &tree);

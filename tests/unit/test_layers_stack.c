@@ -15,6 +15,7 @@ struct stacked {
     struct layer layers[LAYERS_MAX];
     size_t count;
     struct stack stack;
+    size_t bad; /* of stack_init() */
 };
 
 static int stack_up(struct stacked *s, struct error *err)
@@ -22,7 +23,7 @@ static int stack_up(struct stacked *s, struct error *err)
     const struct layer_index *indexes[LAYERS_MAX];
     for (size_t i = 0; i < s->count; i++)
         indexes[i] = &s->layers[i].index;
-    return stack_init(&s->stack, indexes, s->count, err);
+    return stack_init(&s->stack, indexes, s->count, &s->bad, err);
 }
 
 static void stacked_release(struct stacked *s)
@@ -216,21 +217,23 @@ static void test_stack__links_that_lead_nowhere(void **state)
     (void)state;
     static const struct {
         const char *layers, *says;
+        size_t layer;
     } rows[] = {
-        {"l b a", "layer 1: entry \"b\": hard link to \"a\", which neither this layer"},
-        {"f x 1|l b a", "layer 2: entry \"b\": hard link to \"a\", which neither this layer"},
-        {"f a 1|w a|l b a", "layer 3: entry \"b\": hard link to \"a\", which neither"},
-        {"d a;f a/x 1|d a;o a|l b a/x", "layer 3: entry \"b\": hard link to \"a/x\""},
-        {"d a|l b a", "hard link to \"a\", which is a directory"},
-        {"f a 1|l b a/x", "hard link to \"a/x\", which neither"},
-        {"s a b;s b a|l c a/x", "hard link to \"a/x\", which neither"},
-        {"f a 1|l b a;l c d", "layer 2: entry \"c\""},
+        {"l b a", "entry \"b\": hard link to \"a\", which neither this layer", 0},
+        {"f x 1|l b a", "entry \"b\": hard link to \"a\", which neither this layer", 1},
+        {"f a 1|w a|l b a", "entry \"b\": hard link to \"a\", which neither", 2},
+        {"d a;f a/x 1|d a;o a|l b a/x", "entry \"b\": hard link to \"a/x\"", 2},
+        {"d a|l b a", "hard link to \"a\", which is a directory", 1},
+        {"f a 1|l b a/x", "hard link to \"a/x\", which neither", 1},
+        {"s a b;s b a|l c a/x", "hard link to \"a/x\", which neither", 1},
+        {"f a 1|l b a;l c d", "entry \"c\"", 1},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct stacked s;
         _cleanup_error_ struct error err = ERROR_INIT;
         make_layers(&s, rows[i].layers);
         assert_fails(rows[i].layers, stack_up(&s, &err), &err, ERROR_PARSE, rows[i].says);
+        assert_int_equal(s.bad, rows[i].layer);
         stacked_release(&s);
     }
 }

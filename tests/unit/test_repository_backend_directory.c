@@ -87,7 +87,8 @@ static int add_layer(struct changeset *cs, const char *root, struct stack *stack
                      struct layer *layer, const char *home, struct error *err)
 {
     const struct layer_index *index = &layer->index;
-    if (stack_init(stack, &index, 1, err) < 0)
+    size_t bad;
+    if (stack_init(stack, &index, 1, &bad, err) < 0)
         return -1;
     struct tree_change t = {
         .root = root, .stack = stack, .layers = xcalloc(1, sizeof(struct layer_source))};

@@ -105,7 +105,8 @@ static void two_layers_make(struct two_layers *t, const char *low, const char *h
     t->layers[0] = make_layer(low, 1);
     t->layers[1] = make_layer(high, 2);
     const struct layer_index *indexes[] = {&t->layers[0].index, &t->layers[1].index};
-    assert_ok(stack_init(&t->stack, indexes, 2, &err), &err);
+    size_t bad;
+    assert_ok(stack_init(&t->stack, indexes, 2, &bad, &err), &err);
 }
 
 static void two_layers_free(struct two_layers *t)
