@@ -1,9 +1,9 @@
 /*
- * What is needed to talk to registries: the operator's configuration and credentials, together.
+ * What is needed to talk to registries: the operator's configuration, credentials, and the client
+ * that uses both.
  *
- *     access_open()        before any thread is started
- *     access.registry      for registry_client_new()
- *     access_close()       after the last client
+ * Whoever works with it holds a reference: when the configuration is read again, work that is under
+ * way ends with the access it began with, and new work begins with the new one.
  */
 #ifndef PUBLISHER_ACCESS_H
 #define PUBLISHER_ACCESS_H
@@ -12,15 +12,19 @@
 #include "registry/client.h"
 #include "registry/credentials.h"
 
+#include <stdatomic.h>
+
 struct access {
+    atomic_size_t references;
     struct config config;
     struct credentials *credentials;
-    struct registry_options registry;
+    struct registry_client *client;
 };
 
-/* Either path may be NULL. Logs what credentials_warnings() has. */
-MUST_CHECK int access_open(const char *config_path, const char *authfile, struct access *out,
+/* Either path may be NULL. Logs what credentials_warnings() has. One reference is the caller's. */
+MUST_CHECK int access_open(const char *config_path, const char *authfile, struct access **out,
                            struct error *err);
-void access_close(struct access *access);
+struct access *access_ref(struct access *access);
+void access_unref(struct access *access); /* NULL is fine */
 
 #endif

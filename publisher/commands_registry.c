@@ -33,8 +33,7 @@ enum exit_status check_image_syntax_command(const struct options *o, struct erro
 /* --- asking a registry --- */
 
 struct asking {
-    struct access access;
-    struct registry_client *client;
+    struct access *access;
     struct reference ref;
 };
 
@@ -44,15 +43,12 @@ static enum exit_status asking_start(const struct options *o, unsigned flags, st
     if (reference_parse(o->arguments[0], flags, &a->ref, err) < 0 ||
         access_open(o->config, o->authfile, &a->access, err) < 0)
         return EXIT_USAGE;
-    a->client = registry_client_new(&a->access.registry, err);
-    return a->client ? EXIT_OK : EXIT_SOME_FAILED;
+    return EXIT_OK;
 }
 
 static void asking_end(struct asking *a)
 {
-    registry_client_free(a->client);
-    if (a->access.credentials)
-        access_close(&a->access);
+    access_unref(a->access);
     reference_release(&a->ref);
 }
 
@@ -73,13 +69,13 @@ static int print_platform(struct asking *a, const char *text, struct fetched_man
     struct platform platform;
     struct document_choice choice = {.nested = BUF_INIT};
     struct fetched_manifest m = {.bytes = BUF_INIT};
-    struct document_source source = {.client = a->client, .again = true};
+    struct document_source source = {.client = a->access->client, .again = true};
     struct image image = {.names = &a->ref, .name_count = 1, .index = top->bytes};
     if (platform_parse(text, &platform, err) < 0)
         return -1;
     int rc = documents_choose(&source, &image, &platform, &choice, err);
     if (rc == 0)
-        rc = registry_get_manifest(a->client, &a->ref, &choice.digest, &m, err);
+        rc = registry_get_manifest(a->access->client, &a->ref, &choice.digest, &m, err);
     if (rc == 0)
         rc = print_bytes(&m.bytes, err);
     fetched_manifest_release(&m);
@@ -91,7 +87,7 @@ static int print_platform(struct asking *a, const char *text, struct fetched_man
 static int print_manifest(struct asking *a, const struct options *o, struct error *err)
 {
     struct fetched_manifest top = {.bytes = BUF_INIT};
-    if (registry_get_manifest(a->client, &a->ref, NULL, &top, err) < 0)
+    if (registry_get_manifest(a->access->client, &a->ref, NULL, &top, err) < 0)
         return -1;
     bool lead = o->platform_count > 0 && top.kind == MEDIA_INDEX;
     int rc = lead ? print_platform(a, o->platforms[0], &top, err) : print_bytes(&top.bytes, err);
@@ -146,7 +142,7 @@ static void print_tags(const struct reference *ref, struct tag_list *list)
 static int list_tags(struct asking *a, struct error *err)
 {
     struct tag_list list = {.pattern = a->ref.tag ? a->ref.tag : ""};
-    int rc = registry_list_tags(a->client, &a->ref, add_tag, &list, err);
+    int rc = registry_list_tags(a->access->client, &a->ref, add_tag, &list, err);
     if (rc == 0)
         print_tags(&a->ref, &list);
     if (rc == 0 && list.count == 0)

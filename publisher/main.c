@@ -188,7 +188,7 @@ static int run_convert(struct options *o)
     _cleanup_error_ struct error err = ERROR_INIT;
     struct wishes w = {0};
     struct convert_options *c = &o->convert;
-    struct access access = {0};
+    struct access *access = NULL;
     int status;
     if (access_open(o->config, o->authfile, &access, &err) < 0 || read_wishes(o, &w, &err) < 0 ||
         choose_platforms(o, &w, &err) < 0) {
@@ -198,19 +198,20 @@ static int run_convert(struct options *o)
         }
         status = fail(EXIT_USAGE, &err);
     } else {
-        c->repository = w.repository;
+        c->worker.repository = w.repository;
         c->platforms = w.platforms;
         c->platform_count = w.platform_count;
-        c->registry = access.registry;
+        c->access = access;
+        c->worker.json = o->json;
         c->form = o->json ? REPORT_JSON : isatty(STDERR_FILENO) ? REPORT_TERMINAL : REPORT_LINES;
-        if (!c->spool_base)
-            c->spool_base = getenv("DUCC_TMP_DIR");
+        if (!c->worker.spool_base)
+            c->worker.spool_base = getenv("DUCC_TMP_DIR");
         status = (int)convert(c, &w.wanted, w.failed, w.failed_count, &err);
         if (err.kind != ERROR_NONE)
             status = fail((enum exit_status)status, &err);
     }
     wishes_release(&w);
-    access_close(&access);
+    access_unref(access);
     return status;
 }
 
@@ -218,11 +219,11 @@ static int run_check(const struct options *o)
 {
     _cleanup_error_ struct error err = ERROR_INIT;
     struct check_options c = {.repository = o->arguments[0],
-                              .state_dir = o->convert.state_dir,
+                              .state_dir = o->convert.worker.state_dir,
                               .layers = o->arguments + 1,
                               .layer_count = o->argument_count - 1,
                               .json = o->json,
-                              .dry_run = o->convert.dry_run};
+                              .dry_run = o->convert.worker.dry_run};
     enum exit_status status =
         o->command == COMMAND_VERIFY ? verify_command(&c, &err) : repair_command(&c, &err);
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;

@@ -182,17 +182,17 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         o->repository = value;
         return 0;
     case OPTION_STATE_DIR:
-        c->state_dir = value;
+        c->worker.state_dir = value;
         return 0;
     case OPTION_SPOOL:
-        c->spool_base = value;
+        c->worker.spool_base = value;
         return 0;
     case OPTION_SPOOL_LIMIT:
-        return size_parse(value, &c->spool_limit, err) < 0
+        return size_parse(value, &c->worker.spool_limit, err) < 0
                    ? error_wrap(err, "option --%s", spec->name)
                    : 0;
     case OPTION_JOBS:
-        return parse_jobs(spec, value, &c->jobs, err);
+        return parse_jobs(spec, value, &c->worker.jobs, err);
     case OPTION_CONFIG:
         o->config = value;
         return 0;
@@ -220,7 +220,7 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         o->layers = true;
         return 0;
     case OPTION_DRY_RUN:
-        c->dry_run = true;
+        c->worker.dry_run = true;
         return 0;
     case OPTION_OLD_FLAG:
     case OPTION_OLD_VALUE:

@@ -22,7 +22,10 @@ struct report {
     size_t tracked_count, tracked_capacity;
     struct result *results;
     size_t result_count, result_capacity;
+    bool keep;
+    size_t counts[OUTCOME_COUNT];
     size_t revisions;
+    size_t untracked; /* images that were decided */
     /* terminal */
     pthread_t painter;
     bool painting;
@@ -84,7 +87,7 @@ static void add_line(struct report *r, struct buf *out, const struct buf *line, 
 
 static void draw(struct report *r, struct buf *out)
 {
-    size_t rows, columns, shown = 0, active = 0, done = 0;
+    size_t rows, columns, shown = 0, active = 0, done = r->untracked;
     terminal_size(&rows, &columns);
     size_t max = rows - 2 < LINES_MAX ? rows - 2 : LINES_MAX;
     _cleanup_buf_ struct buf line = BUF_INIT;
@@ -101,10 +104,11 @@ static void draw(struct report *r, struct buf *out)
         add_line(r, out, &line, columns);
         shown++;
     }
-    if (r->tracked_count == 0)
+    if (r->tracked_count + r->untracked == 0)
         return;
     buf_truncate(&line, 0);
-    buf_addf(&line, "%zu of %zu images done, %zu at work", done, r->tracked_count, active);
+    buf_addf(&line, "%zu of %zu images done, %zu at work", done, r->tracked_count + r->untracked,
+             active);
     add_line(r, out, &line, columns);
 }
 
@@ -159,10 +163,11 @@ static void stop_painting(struct report *r)
     write_display(&out);
 }
 
-struct report *report_new(enum report_form form)
+struct report *report_new(enum report_form form, bool keep)
 {
     struct report *r = xcalloc(1, sizeof *r);
     r->form = form;
+    r->keep = keep;
     pthread_mutex_init(&r->lock, NULL);
     if (form == REPORT_TERMINAL && pthread_create(&r->painter, NULL, paint, r) == 0) {
         r->painting = true;
@@ -206,6 +211,21 @@ void report_track(struct report *r, struct tracked_image *image)
     pthread_mutex_unlock(&r->lock);
 }
 
+void report_untrack(struct report *r, struct tracked_image *image)
+{
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->tracked_count; i++) {
+        if (r->tracked[i] != image)
+            continue;
+        memmove(&r->tracked[i], &r->tracked[i + 1],
+                (r->tracked_count - i - 1) * sizeof *r->tracked);
+        r->tracked_count--;
+        r->untracked++;
+        break;
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
 void report_event(struct report *r, const char *event, const char *subject, const char *detail)
 {
     if (r->form == REPORT_JSON)
@@ -245,14 +265,21 @@ static void print_json_result(const struct result *result)
 
 void report_result(struct report *r, struct result *result)
 {
-    pthread_mutex_lock(&r->lock);
-    ARRAY_GROW(r->results, r->result_count, r->result_capacity);
-    r->results[r->result_count++] = *result;
-    pthread_mutex_unlock(&r->lock);
     if (r->form == REPORT_JSON)
         print_json_result(result);
     else if (result->outcome == OUTCOME_FAILED)
         log_error("%s: %s", result->name, result->error.message);
+    pthread_mutex_lock(&r->lock);
+    r->counts[result->outcome]++;
+    if (r->keep) {
+        ARRAY_GROW(r->results, r->result_count, r->result_capacity);
+        r->results[r->result_count++] = *result;
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (!r->keep) {
+        free(result->name);
+        error_release(&result->error);
+    }
 }
 
 void report_commit(struct report *r, size_t images, size_t revisions, uint64_t content_bytes,
@@ -270,14 +297,18 @@ void report_commit(struct report *r, size_t images, size_t revisions, uint64_t c
              size_text(content_bytes).s, (unsigned long long)entries, seconds);
 }
 
+void report_part(struct report *r, const char *image, size_t layers, size_t of)
+{
+    _cleanup_free_ char *detail =
+        xasprintf("%zu of its %zu layers published ahead of its names", layers, of);
+    report_event(r, "part", image, detail);
+}
+
 /* ---- the end ---- */
 
 size_t report_count(const struct report *r, enum outcome outcome)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < r->result_count; i++)
-        n += r->results[i].outcome == outcome;
-    return n;
+    return r->counts[outcome];
 }
 
 static void print_results(const struct report *r, enum outcome outcome)

@@ -46,6 +46,7 @@ enum outcome {
     OUTCOME_UNCHANGED,
     OUTCOME_FAILED,
 };
+#define OUTCOME_COUNT 4
 
 struct result {
     char *name; /* the public name, or the wish as it was written */
@@ -55,11 +56,14 @@ struct result {
 };
 
 struct report;
-struct report *report_new(enum report_form form);
+/* With `keep`, results are kept for report_finish() to list; a program that runs on must not. */
+struct report *report_new(enum report_form form, bool keep);
 void report_free(struct report *report);
 
-/* Borrowed until report_finish(). */
+/* Borrowed until report_untrack(). */
 void report_track(struct report *report, struct tracked_image *image);
+/* It is decided. One that is not tracked is fine. */
+void report_untrack(struct report *report, struct tracked_image *image);
 /* A moment worth a line: what happened, to what (an image's name, a recipe's entry), details. */
 void report_event(struct report *report, const char *event, const char *subject,
                   const char *detail);
@@ -71,6 +75,9 @@ void report_json(json_t *object);
 void report_result(struct report *report, struct result *result);
 void report_commit(struct report *report, size_t images, size_t revisions, uint64_t content_bytes,
                    uint64_t entries, double seconds);
+
+/* The lowest layers of a large image have gone ahead. */
+void report_part(struct report *report, const char *image, size_t layers, size_t of);
 
 /* The end of the display, and the list of results. */
 void report_finish(struct report *report, double seconds);

@@ -144,8 +144,7 @@ static void expand_wishes(struct resolver *r)
 
 static struct document_source source_of(const struct resolver *r)
 {
-    return (struct document_source){
-        .client = r->o->client, .repository = r->o->target->repository, .again = r->o->again};
+    return (struct document_source){r->o->client, r->o->target->repository, r->o->again};
 }
 
 /* A registry without HEAD, or without digests: a GET, which costs nothing either if the registry
@@ -359,7 +358,10 @@ static int resolve_top(struct resolver *r, struct job *job, struct error *err)
 
 static int decide(struct resolver *r, struct job *job, struct error *err)
 {
-    return plan_needs(r->o->target, &job->image, &job->needs, err);
+    pthread_rwlock_rdlock(r->o->podman_lock);
+    int result = plan_needs(r->o->target, &job->image, &job->needs, err);
+    pthread_rwlock_unlock(r->o->podman_lock);
+    return result;
 }
 
 /* What is worth a word when an image is published, and need not be repeated when it is not. */

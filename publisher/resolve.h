@@ -20,6 +20,8 @@
 #include "repository/repository.h"
 #include "registry/client.h"
 
+#include <pthread.h>
+
 /* One line of a wish list. */
 struct wanted {
     struct reference ref; /* the tag may be a pattern */
@@ -38,7 +40,8 @@ void wanted_release(struct wanted_list *list);
 
 struct resolve_options {
     struct registry_client *client;
-    const struct plan_target *target; /* with the Podman store's lists as published */
+    const struct plan_target *target; /* with the Podman store's lists as published, */
+    pthread_rwlock_t *podman_lock;    /* which are read with this held for reading */
     const struct platform *platforms; /* wanted of an index; at least one */
     size_t platform_count;
     const struct site *site; /* for its signature rules; or NULL */

@@ -2,7 +2,6 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/path.h"
 #include "layers/apptainer.h"
 #include "layers/layer_builder.h"
 
@@ -23,7 +22,6 @@ void image_release(struct image *image)
     for (size_t i = 0; i < image->name_count; i++)
         reference_release(&image->names[i]);
     free(image->names);
-    free(image->prefix);
     buf_release(&image->index);
     buf_release(&image->manifest);
     buf_release(&image->config);
@@ -34,20 +32,14 @@ void image_release(struct image *image)
     *image = (struct image){0};
 }
 
-char *image_public_name(const struct image *image, size_t name)
-{
-    _cleanup_free_ char *plain = reference_name(&image->names[name]);
-    return path_join(image->prefix ? image->prefix : "", plain);
-}
-
 char *image_name(const struct image *image)
 {
-    return image_public_name(image, 0);
+    return reference_name(&image->names[0]);
 }
 
 char *image_label(const struct image *image, size_t name)
 {
-    char *text = image_public_name(image, name);
+    char *text = reference_name(&image->names[name]);
     if (!image->multiarch.directory)
         return text;
     char *label = xasprintf("%s (%s)", text, image->multiarch.directory);

@@ -470,12 +470,12 @@ static int plan_names(struct planner *p, const struct image *image, bool metadat
                       struct error *err)
 {
     for (size_t i = 0; image->multiarch.directory && i < image->name_count; i++) {
-        _cleanup_free_ char *name = image_public_name(image, i);
+        _cleanup_free_ char *name = reference_name(&image->names[i]);
         if (plan_multiarch_name(p, image, name, metadata, err) < 0)
             return -1;
     }
     for (size_t i = 0; i < image_public_names(image); i++) {
-        _cleanup_free_ char *name = image_public_name(image, i);
+        _cleanup_free_ char *name = reference_name(&image->names[i]);
         if ((metadata ? plan_metadata(p, image, name, err) : plan_name(p, image, name, err)) < 0)
             return -1;
     }
@@ -558,6 +558,20 @@ int plan_group(const struct plan_target *target, struct image *const *images, si
                         .podman = target->podman};
     if (plan_stages(&p, images, count, out_bad, err) < 0)
         return -1;
+    return changeset_count(out, &out_summary->counts, err);
+}
+
+int plan_levels(const struct plan_target *target, struct image *image, size_t first, size_t count,
+                struct changeset *out, struct plan_summary *out_summary, struct error *err)
+{
+    *out_summary = (struct plan_summary){0};
+    struct planner p = {.repository = target->repository,
+                        .policy = target->policy,
+                        .cs = out,
+                        .summary = out_summary};
+    for (size_t i = first; i < first + count; i++)
+        if (plan_layer(&p, &image, 1, image, i, err) < 0)
+            return -1;
     return changeset_count(out, &out_summary->counts, err);
 }
 

@@ -62,6 +62,12 @@ MUST_CHECK int plan_group(const struct plan_target *target, struct image *const 
                           size_t count, struct changeset *out, struct plan_summary *out_summary,
                           size_t *out_bad, struct error *err);
 
+/* Only layers of one image that is assembled: `count` of its stack's levels, from `first` on. For
+ * an image that is too large for one revision; it is not public until the rest has followed. */
+MUST_CHECK int plan_levels(const struct plan_target *target, struct image *image, size_t first,
+                           size_t count, struct changeset *out, struct plan_summary *out_summary,
+                           struct error *err);
+
 /* A layer that the repository has, but that somebody else published, or that has files in chunks:
  * find the files that cannot be linked to. Reads the repository's attributes of every file. */
 MUST_CHECK int plan_check_links(const struct repository *repository, struct image_layer *layer,

@@ -35,19 +35,19 @@ static void describe(const struct options *o, struct buf *out)
     buf_adds(out, c->policy.skip_layers ? " skip-layers" : "");
     buf_adds(out, c->policy.podman == PODMAN_NONE ? " no-podman" : "");
     buf_adds(out, c->again ? " again" : "");
-    buf_adds(out, c->dry_run ? " dry-run" : "");
+    buf_adds(out, c->worker.dry_run ? " dry-run" : "");
     if (o->repository)
         buf_addf(out, " repo=%s", o->repository);
     for (size_t i = 0; i < o->platform_count; i++)
         buf_addf(out, " platform=%s", o->platforms[i]);
-    if (c->state_dir)
-        buf_addf(out, " state=%s", c->state_dir);
-    if (c->spool_base)
-        buf_addf(out, " spool=%s", c->spool_base);
-    if (c->spool_limit)
-        buf_addf(out, " limit=%llu", (unsigned long long)c->spool_limit);
-    if (c->jobs)
-        buf_addf(out, " jobs=%zu", c->jobs);
+    if (c->worker.state_dir)
+        buf_addf(out, " state=%s", c->worker.state_dir);
+    if (c->worker.spool_base)
+        buf_addf(out, " spool=%s", c->worker.spool_base);
+    if (c->worker.spool_limit)
+        buf_addf(out, " limit=%llu", (unsigned long long)c->worker.spool_limit);
+    if (c->worker.jobs)
+        buf_addf(out, " jobs=%zu", c->worker.jobs);
 }
 
 static void test_options__understood(void **state)

@@ -1,0 +1,137 @@
+#include "publisher/claims.h"
+
+#include "base/memory.h"
+
+#include <pthread.h>
+#include <search.h>
+#include <string.h>
+
+struct claim {
+    char *name;
+    size_t jobs;
+    uint64_t published; /* the sequence of the newest job published under the name */
+    uint64_t group;     /* the last that a job of the name went into, */
+    uint64_t sequence;  /* and that job's */
+};
+
+struct claims {
+    pthread_mutex_t lock;
+    void *by_name; /* tsearch() */
+};
+
+static int compare(const void *a, const void *b)
+{
+    const struct claim *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+static void free_claim(void *claim)
+{
+    free(((struct claim *)claim)->name);
+    free(claim);
+}
+
+struct claims *claims_new(void)
+{
+    struct claims *c = xcalloc(1, sizeof *c);
+    pthread_mutex_init(&c->lock, NULL);
+    return c;
+}
+
+void claims_free(struct claims *c)
+{
+    if (!c)
+        return;
+    tdestroy(c->by_name, free_claim);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+static struct claim *find(const struct claims *c, const struct job *job, size_t i)
+{
+    _cleanup_free_ char *name = reference_name(&job->image.names[i]);
+    struct claim key = {.name = name};
+    struct claim **found = tfind(&key, &c->by_name, compare);
+    return found ? *found : NULL;
+}
+
+void claims_enter(struct claims *c, const struct job *job)
+{
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < job->image.name_count; i++) {
+        struct claim *claim = find(c, job, i);
+        if (!claim) {
+            claim = xcalloc(1, sizeof *claim);
+            claim->name = reference_name(&job->image.names[i]);
+            if (!tsearch(claim, &c->by_name, compare))
+                abort();
+        }
+        claim->jobs++;
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void leave(struct claims *c, const struct job *job, size_t i)
+{
+    struct claim *claim = find(c, job, i);
+    if (claim && --claim->jobs == 0) {
+        tdelete(claim, &c->by_name, compare);
+        free_claim(claim);
+    }
+}
+
+void claims_leave(struct claims *c, const struct job *job)
+{
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < job->image.name_count; i++)
+        leave(c, job, i);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void claims_drop_outdated(struct claims *c, struct job *job)
+{
+    struct image *image = &job->image;
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < image->name_count;) {
+        const struct claim *claim = find(c, job, i);
+        if (!claim || claim->published <= job->sequence) {
+            i++;
+            continue;
+        }
+        leave(c, job, i);
+        reference_release(&image->names[i]);
+        memmove(&image->names[i], &image->names[i + 1],
+                (--image->name_count - i) * sizeof image->names[0]);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+bool claims_join_group(struct claims *c, const struct job *job, uint64_t group)
+{
+    bool free_to = true;
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < job->image.name_count; i++) {
+        const struct claim *claim = find(c, job, i);
+        free_to &= !claim || claim->group != group || claim->sequence == job->sequence;
+    }
+    for (size_t i = 0; free_to && i < job->image.name_count; i++) {
+        struct claim *claim = find(c, job, i);
+        if (claim) {
+            claim->group = group;
+            claim->sequence = job->sequence;
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    return free_to;
+}
+
+void claims_published(struct claims *c, const struct job *job)
+{
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < job->image.name_count; i++) {
+        struct claim *claim = find(c, job, i);
+        if (claim && claim->published < job->sequence)
+            claim->published = job->sequence;
+    }
+    pthread_mutex_unlock(&c->lock);
+}

@@ -1,0 +1,128 @@
+#include "publisher/committer.h"
+
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "publisher/group.h"
+
+#include <string.h>
+
+#define LOOK_SECONDS 0.2 /* how often to look whether waiting has come to an end */
+
+/* Content of layers can go ahead; without layers there is nothing to put first. */
+static bool is_large(const struct committer *c, const struct job *job)
+{
+    return c->o.revision_limit > 0 && !c->o.dry_run && job->needs.content &&
+           job->content_bytes > c->o.revision_limit && !job->order->policy.skip_layers;
+}
+
+static bool same_policy(const struct job *a, const struct job *b)
+{
+    struct policy x, y;
+    memcpy(&x, &a->order->policy, sizeof x);
+    memcpy(&y, &b->order->policy, sizeof y);
+    x.given = y.given = 0;
+    return memcmp(&x, &y, sizeof x) == 0;
+}
+
+static bool fits(const struct committer *c, const struct group *g, const struct job *job,
+                 uint64_t bytes)
+{
+    if (g->count == 0)
+        return true;
+    return same_policy(g->jobs[0], job) &&
+           (c->o.revision_limit == 0 || bytes + job->content_bytes <= c->o.revision_limit);
+}
+
+/* Those of the jobs at hand that go next, together; what is over a revision's limit is not among
+ * them. The array is the caller's to free. */
+static struct group choose(struct committer *c)
+{
+    struct group g = {xcalloc(c->ready.count, sizeof(struct job *)), 0};
+    uint64_t bytes = 0;
+    c->group++;
+    for (size_t i = 0; i < c->ready.count; i++) {
+        struct job *job = c->ready.items[i];
+        if (is_large(c, job) || !fits(c, &g, job, bytes) ||
+            !claims_join_group(c->o.claims, job, c->group))
+            continue;
+        g.jobs[g.count++] = job;
+        bytes += job->content_bytes;
+    }
+    for (size_t i = 0; i < g.count; i++)
+        jobs_remove(&c->ready, g.jobs[i]);
+    return g;
+}
+
+static struct job *take_large(struct committer *c)
+{
+    for (size_t i = 0; i < c->ready.count; i++) {
+        struct job *job = c->ready.items[i];
+        if (is_large(c, job)) {
+            jobs_remove(&c->ready, job);
+            return job;
+        }
+    }
+    return NULL;
+}
+
+/* Those that have failed before they came here, and those that have lost all their names. */
+static void dismiss(struct committer *c)
+{
+    for (size_t i = 0; i < c->ready.count;) {
+        struct job *job = c->ready.items[i];
+        claims_drop_outdated(c->o.claims, job);
+        if (job->state != JOB_DONE && job->image.name_count > 0) {
+            i++;
+            continue;
+        }
+        jobs_remove(&c->ready, job);
+        c->o.decided(c->o.arg, job, job->state == JOB_DONE ? OUTCOME_FAILED : OUTCOME_UNCHANGED);
+    }
+}
+
+static int compare_jobs(const void *a, const void *b)
+{
+    const struct job *x = *(struct job *const *)a, *y = *(struct job *const *)b;
+    return job_precedes(x, y) ? -1 : job_precedes(y, x);
+}
+
+static void publish_some(struct committer *c)
+{
+    if (c->ready.count == 0)
+        return;
+    qsort(c->ready.items, c->ready.count, sizeof *c->ready.items, compare_jobs);
+    struct job *large = c->part_is_next ? take_large(c) : NULL;
+    c->part_is_next = false;
+    if (large) {
+        group_publish_part(c, large);
+        return;
+    }
+    struct group g = choose(c);
+    if (g.count > 0) {
+        c->part_is_next = true;
+        group_publish(c, g);
+    } else if ((large = take_large(c))) {
+        group_publish_part(c, large);
+    }
+    free(g.jobs);
+}
+
+static bool must_pause(const struct committer *c)
+{
+    return c->not_before > 0 && clock_monotonic() < c->not_before;
+}
+
+void committer_run(struct committer *c)
+{
+    while (!c->broken && !cancel_requested() && !fetch_is_quitting(c->o.fetch)) {
+        bool wait = c->ready.count == 0;
+        if (!fetch_next_ready(c->o.fetch, wait, &c->ready) && wait)
+            continue;
+        dismiss(c);
+        if (must_pause(c))
+            clock_sleep(LOOK_SECONDS);
+        else if (!cancel_requested())
+            publish_some(c);
+    }
+}

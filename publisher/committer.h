@@ -1,0 +1,59 @@
+/*
+ * The committer: takes jobs whose layers lie in the spool, and makes revisions of them.
+ *
+ * One commit at a time. All jobs that are ready when a commit ends share the next one (group
+ * commit), as far as
+ *
+ *   - they are published in the same way: a revision is planned with one policy;
+ *   - their new content stays within the limit of a revision;
+ *   - no two of them are different images for one name (publisher/claims.h).
+ *
+ * An image that alone is over the limit goes in several revisions: its layers first, as many at a
+ * time as the limit allows (at least one), then the rest with its names, so that nothing half-made
+ * is ever public. Between two of its revisions, what else is ready goes.
+ *
+ * A group that fails is tried again in halves, until the image that breaks it stands alone.
+ *
+ * committer_run() is a thread's work; it ends when fetch_quit() was called or the repository cannot
+ * be used.
+ */
+#ifndef PUBLISHER_COMMITTER_H
+#define PUBLISHER_COMMITTER_H
+
+#include "publisher/claims.h"
+#include "publisher/fetch.h"
+#include "publisher/job.h"
+
+#include <pthread.h>
+
+struct committer_options {
+    struct repository *repository;
+    struct spool *spool;
+    struct fetch *fetch;
+    struct claims *claims;
+    struct report *report;
+    pthread_rwlock_t *podman_lock; /* held for writing while a group is planned: it guards */
+    struct podman_lists *podman;   /* the lists of the Podman store */
+    uint64_t revision_limit;       /* bytes of new content; 0: none */
+    bool dry_run;                  /* plan, print, and publish nothing */
+    bool json;                     /* how plans are printed */
+    /* If somebody else has a transaction open: wait and try again, rather than give up. */
+    bool patient;
+    /* The job is decided; it is the callee's to free. `outcome` is one of report.h's. */
+    void (*decided)(void *arg, struct job *job, enum outcome outcome);
+    void *arg;
+};
+
+struct committer {
+    struct committer_options o;
+    struct jobs ready; /* taken from fetch, which still has them, and not yet decided */
+    uint64_t group;    /* number of the one under way */
+    bool part_is_next; /* large images and the others take turns */
+    double not_before; /* clock_monotonic(): the repository was busy */
+    bool broken;       /* the repository cannot be used (any more): `error` says why */
+    struct error error;
+};
+
+void committer_run(struct committer *committer);
+
+#endif

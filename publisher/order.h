@@ -1,0 +1,51 @@
+/*
+ * An order: wishes that were handed to a worker together, and how their images are to be published:
+ * one list's, one event's, or those of a command line.
+ *
+ * The worker splits an order into batches, those become jobs, and all of them hold on to it: when
+ * the last lets go, every wish has been decided, and `ended` is called (once, from any thread).
+ */
+#ifndef PUBLISHER_ORDER_H
+#define PUBLISHER_ORDER_H
+
+#include "publisher/access.h"
+#include "registry/manifest.h"
+#include "repository/policy.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum urgency {
+    URGENCY_EVENT, /* somebody waits for it */
+    URGENCY_POLL,
+};
+
+struct order_options {
+    struct access *access; /* of the registries; the order takes a reference of its own */
+    const struct policy *policy;
+    const struct platform *platforms; /* wanted of an index; at least one */
+    size_t platform_count;
+    enum urgency urgency;
+    bool again;               /* look at every image as if it had never been published */
+    void (*ended)(void *arg); /* NULL: nobody asks */
+    void *arg;
+};
+
+struct order {
+    atomic_size_t references;
+    struct access *access;
+    struct policy policy;
+    struct platform *platforms;
+    size_t platform_count;
+    enum urgency urgency;
+    bool again;
+    void (*ended)(void *arg);
+    void *arg;
+};
+
+/* Copies what it is given. One reference is the caller's. */
+struct order *order_new(const struct order_options *options);
+struct order *order_ref(struct order *order);
+void order_unref(struct order *order);
+
+#endif

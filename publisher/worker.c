@@ -1,0 +1,419 @@
+#include "publisher/worker.h"
+
+#include "base/cancel.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "publisher/batches.h"
+#include "publisher/claims.h"
+#include "publisher/committer.h"
+#include "publisher/fetch.h"
+#include "state/state.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#define RESOLVE_THREADS  16 /* for one batch */
+#define RESOLVERS_MAX    16 /* batches at a time */
+#define LAYER_THREADS    4  /* at least */
+#define LOOK_NANOSECONDS (100 * 1000 * 1000L)
+/* Two to three minutes of hashing on a small server: as long as others wait for their turn. */
+#define REVISION_LIMIT ((uint64_t)10 * 1000 * 1000 * 1000)
+
+struct worker {
+    struct worker_options o;
+    struct report *report;
+    struct state state;
+    struct repository *repository;
+    struct spool spool;
+    struct fetch *fetch;
+    struct claims *claims;
+    struct committer committer;
+    pthread_t committing;
+    bool committing_started;
+    pthread_rwlock_t podman_lock; /* guards these two; the committer plans with it */
+    struct podman_lists podman;
+    bool podman_read;
+
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    struct batches batches;
+    uint64_t sequence; /* of the last batch that was begun */
+    size_t jobs;       /* with fetch or the committer */
+    pthread_t resolvers[RESOLVERS_MAX];
+    size_t resolver_count, resolvers_idle;
+    bool sweep; /* when no batch is left */
+    bool stop;
+};
+
+/* ---- results ---- */
+
+static void report_job(struct worker *w, struct job *job, enum outcome outcome)
+{
+    for (size_t i = 0; i < job->image.name_count; i++) {
+        struct result result = {.name = image_label(&job->image, i),
+                                .outcome = outcome,
+                                .layers_new = job->layers_new,
+                                .layers_present = job->layers_present};
+        if (outcome == OUTCOME_FAILED)
+            error_copy(&result.error, &job->error);
+        report_result(w->report, &result);
+    }
+}
+
+/* The committer has decided it. */
+static void job_decided(void *arg, struct job *job, enum outcome outcome)
+{
+    struct worker *w = arg;
+    fetch_done(w->fetch, job, outcome == OUTCOME_PLANNED);
+    claims_leave(w->claims, job);
+    report_untrack(w->report, &job->tracked);
+    report_job(w, job, outcome);
+    job_free(job);
+    pthread_mutex_lock(&w->lock);
+    w->jobs--;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* What a stop, or a repository that broke, left over. */
+static void report_left(struct worker *w, struct job *job)
+{
+    struct error err = ERROR_INIT;
+    if (w->committer.broken)
+        error_copy(&err, &w->committer.error);
+    else
+        error_set(&err, ERROR_CANCELLED, "stopped before it was published");
+    if (job->state == JOB_DONE)
+        error_release(&err); /* it has a reason of its own */
+    else
+        job_fail(job, &err);
+    report_untrack(w->report, &job->tracked);
+    report_job(w, job, OUTCOME_FAILED);
+    job_free(job);
+}
+
+/* ---- resolving ---- */
+
+/* The lists of the Podman store, which the committer keeps up to date, are read by the first who
+ * needs them. */
+static int read_podman(struct worker *w, const struct plan_target *target, struct error *err)
+{
+    int result = 0;
+    if (target->policy->podman == PODMAN_NONE)
+        return 0;
+    pthread_rwlock_wrlock(&w->podman_lock);
+    if (!w->podman_read)
+        result = plan_read_podman(target, err);
+    w->podman_read |= result == 0;
+    pthread_rwlock_unlock(&w->podman_lock);
+    return result;
+}
+
+/* New are images of names that have none yet. */
+static bool is_new(const struct worker *w, const struct job *job)
+{
+    _cleanup_error_ struct error ignored = ERROR_INIT;
+    mode_t type = 0;
+    _cleanup_free_ char *name = reference_name(&job->image.names[0]);
+    _cleanup_free_ char *metadata = layout_metadata(name);
+    return repository_type(w->repository, metadata, &type, &ignored) == 0 && type == 0;
+}
+
+static void take_job(struct worker *w, struct batch *batch, struct job *job)
+{
+    if (job->state == JOB_UNCHANGED || job->state == JOB_DONE) {
+        report_job(w, job, job->state == JOB_DONE ? OUTCOME_FAILED : OUTCOME_UNCHANGED);
+        job_free(job);
+        return;
+    }
+    job->order = order_ref(batch->order);
+    job->sequence = batch->sequence;
+    job->rank = job_rank(batch->order->urgency, is_new(w, job));
+    claims_enter(w->claims, job);
+    pthread_mutex_lock(&w->lock);
+    w->jobs++;
+    pthread_mutex_unlock(&w->lock);
+    fetch_add(w->fetch, job);
+}
+
+static void fail_batch(struct worker *w, struct batch *batch, struct error *err)
+{
+    for (size_t i = 0; i < batch->wanted.count; i++) {
+        struct result result = {.name = reference_name(&batch->wanted.items[i].ref),
+                                .outcome = OUTCOME_FAILED};
+        error_copy(&result.error, err);
+        report_result(w->report, &result);
+    }
+    error_release(err);
+}
+
+static void resolve_batch(struct worker *w, struct batch *batch)
+{
+    const struct order *order = batch->order;
+    struct jobs jobs = {0};
+    struct error err = ERROR_INIT;
+    struct plan_target target = {w->repository, &order->policy, &w->podman};
+    if (read_podman(w, &target, &err) < 0) {
+        fail_batch(w, batch, &err);
+        return;
+    }
+    struct resolve_options options = {.client = order->access->client,
+                                      .target = &target,
+                                      .podman_lock = &w->podman_lock,
+                                      .platforms = order->platforms,
+                                      .platform_count = order->platform_count,
+                                      .site = &order->access->config.site,
+                                      .threads = RESOLVE_THREADS,
+                                      .again = order->again};
+    resolve(&options, &batch->wanted, &jobs, w->report);
+    for (size_t i = 0; i < jobs.count; i++)
+        take_job(w, batch, jobs.items[i]);
+    free(jobs.items);
+}
+
+/* With the lock held, which is given up meanwhile. */
+static void run_batch(struct worker *w, struct batch *batch)
+{
+    batch->sequence = ++w->sequence;
+    pthread_mutex_unlock(&w->lock);
+    resolve_batch(w, batch);
+    pthread_mutex_lock(&w->lock);
+    batches_end(&w->batches, batch);
+    pthread_mutex_unlock(&w->lock);
+    batch_free(batch);
+    pthread_mutex_lock(&w->lock);
+    if (w->sweep && batches_count(&w->batches) == 0) {
+        w->sweep = false;
+        fetch_sweep(w->fetch);
+    }
+    pthread_cond_broadcast(&w->changed);
+}
+
+static void *resolver(void *arg)
+{
+    struct worker *w = arg;
+    pthread_mutex_lock(&w->lock);
+    while (!w->stop) {
+        struct batch *batch = batches_next(&w->batches, w->jobs >= WORKER_JOBS_MAX);
+        if (batch) {
+            run_batch(w, batch);
+            continue;
+        }
+        w->resolvers_idle++;
+        pthread_cond_wait(&w->changed, &w->lock);
+        w->resolvers_idle--;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+/* With the lock held: as many as there are registries to be asked at a time. */
+static void start_resolvers(struct worker *w)
+{
+    size_t wanted = batches_lanes(&w->batches);
+    while (w->resolver_count < RESOLVERS_MAX && w->resolver_count < wanted) {
+        if (pthread_create(&w->resolvers[w->resolver_count], NULL, resolver, w) != 0) {
+            if (w->resolver_count == 0)
+                abort(); /* not one thread: nothing can be done */
+            break;
+        }
+        w->resolver_count++;
+    }
+}
+
+void worker_submit(struct worker *w, struct order *order, struct wanted_list *wanted)
+{
+    pthread_mutex_lock(&w->lock);
+    batches_add(&w->batches, order, wanted);
+    start_resolvers(w);
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void worker_sweep(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    if (batches_count(&w->batches) == 0)
+        fetch_sweep(w->fetch);
+    else
+        w->sweep = true;
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* ---- life ---- */
+
+static uint64_t budget(const struct worker *w, uint64_t limit)
+{
+    struct error ignored = ERROR_INIT;
+    uint64_t free_bytes = 0;
+    if (limit)
+        return limit;
+    if (disk_free_bytes(w->spool.dir, &free_bytes, &ignored) < 0)
+        error_release(&ignored); /* one image at a time, then */
+    return free_bytes / 10 * 9;
+}
+
+static int open_repository(struct worker *w, struct error *err)
+{
+    const struct worker_options *o = &w->o;
+    if (repository_open(o->repository, &w->repository, err) < 0 ||
+        state_open(o->state_dir, o->spool_base, o->repository, &w->state, err) < 0 ||
+        repository_begin(w->repository, w->state.journal, err) < 0 ||
+        dir_make(w->state.spool_dir, 0700, err) < 0)
+        return -1;
+    return spool_open(&w->spool, w->state.spool_dir, o->spool_limit, err);
+}
+
+static void *commit_thread(void *arg)
+{
+    struct worker *w = arg;
+    committer_run(&w->committer);
+    pthread_mutex_lock(&w->lock);
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+static void start_threads(struct worker *w)
+{
+    const struct worker_options *o = &w->o;
+    size_t threads = processor_count() > LAYER_THREADS ? processor_count() : LAYER_THREADS;
+    struct fetch_options options = {.repository = w->repository,
+                                    .spool = &w->spool,
+                                    .threads = o->jobs ? o->jobs : threads,
+                                    .budget_bytes = budget(w, o->spool_limit)};
+    w->fetch = fetch_start(&options, w->report);
+    w->committer.o = (struct committer_options){
+        .repository = w->repository,
+        .spool = &w->spool,
+        .fetch = w->fetch,
+        .claims = w->claims,
+        .report = w->report,
+        .podman_lock = &w->podman_lock,
+        .podman = &w->podman,
+        .revision_limit = o->revision_limit ? o->revision_limit : REVISION_LIMIT,
+        .dry_run = o->dry_run,
+        .json = o->json,
+        .patient = o->patient,
+        .decided = job_decided,
+        .arg = w};
+    if (pthread_create(&w->committing, NULL, commit_thread, w) != 0)
+        abort(); /* nothing can be published */
+    w->committing_started = true;
+}
+
+/* Planning must not wait for ever behind those who look. */
+static void init_podman_lock(struct worker *w)
+{
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&w->podman_lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+}
+
+int worker_start(const struct worker_options *options, struct report *report, struct worker **out,
+                 struct error *err)
+{
+    struct worker *w = xcalloc(1, sizeof *w);
+    w->o = *options;
+    w->report = report;
+    w->state.lock_fd = -1;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->changed, NULL);
+    init_podman_lock(w);
+    w->claims = claims_new();
+    if (open_repository(w, err) < 0) {
+        worker_stop(w);
+        return -1;
+    }
+    start_threads(w);
+    *out = w;
+    return 0;
+}
+
+static void wait_a_moment(struct worker *w)
+{
+    struct timespec until; /* a request to stop wakes nobody: look again soon */
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += LOOK_NANOSECONDS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&w->changed, &w->lock, &until);
+}
+
+void worker_drain(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    while ((w->jobs > 0 || batches_count(&w->batches) > 0) && !cancel_requested() &&
+           !w->committer.broken)
+        wait_a_moment(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+size_t worker_load(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    size_t load = w->jobs + batches_count(&w->batches);
+    pthread_mutex_unlock(&w->lock);
+    return load;
+}
+
+const struct error *worker_error(struct worker *w)
+{
+    return w->committer.broken ? &w->committer.error : NULL;
+}
+
+void worker_set_spool_limit(struct worker *w, uint64_t bytes)
+{
+    w->spool.limit_bytes = bytes;
+    fetch_set_budget(w->fetch, budget(w, bytes));
+}
+
+static void stop_threads(struct worker *w)
+{
+    struct jobs left = {0};
+    pthread_mutex_lock(&w->lock);
+    w->stop = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+    fetch_quit(w->fetch);
+    for (size_t i = 0; i < w->resolver_count; i++)
+        pthread_join(w->resolvers[i], NULL);
+    if (w->committing_started)
+        pthread_join(w->committing, NULL);
+    fetch_stop(w->fetch, &left); /* those that the committer had taken are among them */
+    for (size_t i = 0; i < left.count; i++)
+        report_left(w, left.items[i]);
+    free(left.items);
+    free(w->committer.ready.items);
+}
+
+static void drop_batches(struct worker *w)
+{
+    for (struct batch *b; (b = batches_next(&w->batches, false)); batch_free(b)) {
+        struct error stopped = ERROR_INIT;
+        error_set(&stopped, ERROR_CANCELLED, "stopped before it was looked at");
+        fail_batch(w, b, &stopped);
+        batches_end(&w->batches, b);
+    }
+}
+
+void worker_stop(struct worker *w)
+{
+    if (w->fetch)
+        stop_threads(w);
+    drop_batches(w);
+    error_release(&w->committer.error);
+    claims_free(w->claims);
+    podman_lists_release(&w->podman);
+    spool_release(&w->spool);
+    repository_free(w->repository);
+    state_release(&w->state);
+    pthread_rwlock_destroy(&w->podman_lock);
+    pthread_mutex_destroy(&w->lock);
+    pthread_cond_destroy(&w->changed);
+    free(w);
+}
