@@ -144,7 +144,8 @@ static void expand_wishes(struct resolver *r)
 
 static struct document_source source_of(const struct resolver *r)
 {
-    return (struct document_source){r->o->client, r->o->target->repository, r->o->again};
+    return (struct document_source){
+        .client = r->o->client, .repository = r->o->target->repository, .again = r->o->again};
 }
 
 /* A registry without HEAD, or without digests: a GET, which costs nothing either if the registry

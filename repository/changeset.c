@@ -54,6 +54,7 @@ static void release_sources(struct tree_change *t)
     }
     free(t->layers);
     free(t->mirror);
+    catalog_places_release(&t->catalogs);
     tree_release(&t->tree);
 }
 
@@ -195,6 +196,8 @@ int changeset_add_tree(struct changeset *cs, struct tree_change *tree, struct er
     struct step *s = add_claimed(cs, STEP_TREE, tree->root);
     s->tree = *tree;
     s->tree.root = s->path;
+    catalog_places_find(tree->stack, &tree->tree, CATALOG_MAX_ENTRIES, CATALOG_MIN_ENTRIES,
+                        &s->tree.catalogs);
     return 0;
 }
 
@@ -323,14 +326,14 @@ static bool is_left_out(const struct tree_change *t, const struct tree_node *n)
     return e && (e->type == ENTRY_CHAR || e->type == ENTRY_BLOCK);
 }
 
-static int visit_catalog(const struct tree_visit *w, const struct layer_entry *root,
-                         struct error *err)
+/* The marker that makes a directory, the one just visited, a nested catalog. */
+static int visit_catalog(struct tree_visit *w, const struct tree_node *dir, struct error *err)
 {
-    _cleanup_free_ char *path = path_join(w->t->root, ".cvmfscatalog");
+    buf_adds(&w->path, "/.cvmfscatalog");
     struct change c = {.type = CHANGE_FILE,
-                       .path = path,
+                       .path = w->path.data,
                        .mode = 0644,
-                       .mtime = root->mtime,
+                       .mtime = node_source(w->t->stack, dir)->mtime,
                        .bytes = "",
                        .fd = -1};
     return w->v->change(w->v->arg, &c, err);
@@ -340,6 +343,8 @@ static int visit_tree(const struct tree_change *t, const struct changeset_visito
                       struct error *err)
 {
     struct tree_visit w = {.t = t, .v = v, .path = BUF_INIT, .target = BUF_INIT};
+    const struct catalog_places *catalogs = &t->catalogs;
+    size_t next_catalog = 0;
     int result = 0;
     for (size_t i = 0; result == 0 && i < t->tree.count; i++) {
         const struct tree_node *n = &t->tree.nodes[i];
@@ -349,8 +354,10 @@ static int visit_tree(const struct tree_change *t, const struct changeset_visito
         result = describe_node(&w, n, &c, err);
         if (result == 0)
             result = v->change(v->arg, &c, err);
-        if (result == 0 && i == 0)
-            result = visit_catalog(&w, node_source(t->stack, n), err);
+        bool catalog = next_catalog < catalogs->count && catalogs->nodes[next_catalog] == i;
+        next_catalog += catalog;
+        if (result == 0 && (i == 0 || catalog))
+            result = visit_catalog(&w, n, err);
     }
     buf_release(&w.path);
     buf_release(&w.target);

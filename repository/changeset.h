@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "layers/layer.h"
 #include "layers/stack.h"
+#include "repository/catalogs.h"
 
 #include <stdint.h>
 
@@ -69,6 +70,7 @@ struct tree_change {
     /* If not NULL, files are links to the same path below this tree, if its layer has no home.
      * Owned. */
     char *mirror;
+    struct catalog_places catalogs; /* below the root, where it is large: found when added */
     bool drop_devices; /* leave out character and block devices that the image brings */
     bool fix_perms;    /* the owner may read every file and enter every directory */
 };
@@ -95,7 +97,8 @@ MUST_CHECK int changeset_add_symlink(struct changeset *cs, const char *path, con
 MUST_CHECK int changeset_add_whiteout(struct changeset *cs, const char *path, struct error *err);
 /* The marker that makes a directory a nested catalog of CernVM-FS. */
 MUST_CHECK int changeset_add_catalog(struct changeset *cs, const char *dir, struct error *err);
-/* A tree with a catalog at its root. *tree is taken over, on failure too. */
+/* A tree with a catalog at its root, and more below if it is large. *tree is taken over, on failure
+ * too. */
 MUST_CHECK int changeset_add_tree(struct changeset *cs, struct tree_change *tree,
                                   struct error *err);
 

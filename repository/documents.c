@@ -31,7 +31,7 @@ static bool find_published(const struct document_source *s, const struct image *
                            const char *document, const struct digest *digest, struct buf *out)
 {
     for (size_t i = 0; !s->again && i < image->name_count; i++) {
-        _cleanup_free_ char *plain = reference_name(&image->names[i]);
+        _cleanup_free_ char *plain = image_public_name(image, i);
         const char *directory = image->multiarch.directory;
         _cleanup_free_ char *name = directory ? multiarch_name(directory, plain) : xstrdup(plain);
         if ((read_document(s, name, document, out) && matches(out, digest)) ||
@@ -46,7 +46,8 @@ bool documents_known_digest(const struct document_source *s, const struct refere
                             struct digest *out)
 {
     _cleanup_buf_ struct buf bytes = BUF_INIT;
-    _cleanup_free_ char *name = reference_name(ref);
+    _cleanup_free_ char *plain = reference_name(ref);
+    _cleanup_free_ char *name = path_join(s->prefix ? s->prefix : "", plain);
     if (s->again || (!read_document(s, name, "index.json", &bytes) &&
                      !read_document(s, name, "manifest.json", &bytes)))
         return false;

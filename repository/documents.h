@@ -15,6 +15,7 @@
 struct document_source {
     struct registry_client *client;
     const struct repository *repository; /* may be NULL with `again` */
+    const char *prefix;                  /* of public names; NULL: none */
     bool again;                          /* as if nothing had been published */
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/path.h"
 #include "layers/apptainer.h"
 #include "layers/layer_builder.h"
 
@@ -22,6 +23,7 @@ void image_release(struct image *image)
     for (size_t i = 0; i < image->name_count; i++)
         reference_release(&image->names[i]);
     free(image->names);
+    free(image->prefix);
     buf_release(&image->index);
     buf_release(&image->manifest);
     buf_release(&image->config);
@@ -32,14 +34,20 @@ void image_release(struct image *image)
     *image = (struct image){0};
 }
 
+char *image_public_name(const struct image *image, size_t name)
+{
+    _cleanup_free_ char *plain = reference_name(&image->names[name]);
+    return path_join(image->prefix ? image->prefix : "", plain);
+}
+
 char *image_name(const struct image *image)
 {
-    return reference_name(&image->names[0]);
+    return image_public_name(image, 0);
 }
 
 char *image_label(const struct image *image, size_t name)
 {
-    char *text = reference_name(&image->names[name]);
+    char *text = image_public_name(image, name);
     if (!image->multiarch.directory)
         return text;
     char *label = xasprintf("%s (%s)", text, image->multiarch.directory);

@@ -28,6 +28,7 @@ struct image_layer {
 struct image {
     struct reference *names; /* the public names it is wanted under */
     size_t name_count, name_capacity;
+    char *prefix;        /* folders that its public names stand in, "atlas"; NULL: none */
     struct buf index;    /* the index that the tags name, byte for byte; empty if they name the */
     struct buf manifest; /* manifest itself */
     struct buf nested;   /* an index inside the index, if that leads to the manifest; else empty */
@@ -56,6 +57,8 @@ MUST_CHECK int image_parse(struct image *image, struct error *err);
  * stack them. */
 MUST_CHECK int image_assemble(struct image *image, const struct spool *spool, struct error *err);
 
+/* The path of a public name: "REGISTRY/REPOSITORY:TAG" below the prefix, if there is one. Owned. */
+char *image_public_name(const struct image *image, size_t name);
 /* How messages call the image under one of its names: the name, and the architecture if it is
  * published for several. Owned. */
 char *image_label(const struct image *image, size_t name);

@@ -470,12 +470,12 @@ static int plan_names(struct planner *p, const struct image *image, bool metadat
                       struct error *err)
 {
     for (size_t i = 0; image->multiarch.directory && i < image->name_count; i++) {
-        _cleanup_free_ char *name = reference_name(&image->names[i]);
+        _cleanup_free_ char *name = image_public_name(image, i);
         if (plan_multiarch_name(p, image, name, metadata, err) < 0)
             return -1;
     }
     for (size_t i = 0; i < image_public_names(image); i++) {
-        _cleanup_free_ char *name = reference_name(&image->names[i]);
+        _cleanup_free_ char *name = image_public_name(image, i);
         if ((metadata ? plan_metadata(p, image, name, err) : plan_name(p, image, name, err)) < 0)
             return -1;
     }

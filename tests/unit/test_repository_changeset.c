@@ -282,6 +282,43 @@ static void test_changeset__a_visitor_can_stop(void **state)
     changeset_free(cs);
 }
 
+/* Markers stand directly behind the directories where a large tree is cut. */
+static void test_changeset__a_large_tree_in_several_catalogs(void **state)
+{
+    (void)state;
+    enum { DIRECTORIES = 4, FILES = 30000 };
+    _cleanup_error_ struct error err = ERROR_INIT;
+    _cleanup_buf_ struct buf listing = BUF_INIT;
+    struct making m = making_new();
+    for (int i = 0; i < DIRECTORIES * FILES; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "d%d/%d", i / FILES, i);
+        struct tar_entry e = {.type = TAR_FIFO, .name = name, .link = "", .mode = 0644};
+        struct content none = {0};
+        assert_ok(layer_builder_add(m.builder, &e, &none, &err), &err);
+    }
+    struct layer layer = making_finish(&m, 1);
+    size_t bad;
+    const struct layer_index *index = &layer.index;
+    struct stack stack;
+    assert_ok(stack_init(&stack, &index, 1, &bad, &err), &err);
+    struct changeset *cs = changeset_new();
+    struct tree_change t = {.root = "M", .stack = &stack, .layers = xcalloc(1, sizeof *t.layers)};
+    t.layers[0].layer = &layer;
+    stack_merge(&stack, 1, &t.tree);
+    assert_ok(changeset_add_tree(cs, &t, &err), &err);
+    assert_ok(list_changeset(cs, &listing, &err), &err);
+    assert_true(starts_with(listing.data, "d M\nf M/.cvmfscatalog =\nd M/d0\n"
+                                          "f M/d0/.cvmfscatalog =\np M/d0/0\n"));
+    size_t markers = 0;
+    for (const char *p = listing.data; (p = strstr(p, ".cvmfscatalog")); p++)
+        markers++;
+    assert_int_equal(markers, 2); /* one cut is enough for 120,005 entries */
+    changeset_free(cs);
+    stack_release(&stack);
+    layer_release(&layer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_changeset__a_content_that_is_not_there_is_a_bug),
         cmocka_unit_test(test_changeset__a_refused_tree_is_released),
         cmocka_unit_test(test_changeset__a_visitor_can_stop),
+        cmocka_unit_test(test_changeset__a_large_tree_in_several_catalogs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

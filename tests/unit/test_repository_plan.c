@@ -412,6 +412,40 @@ static void assert_names(const struct fixture *f, const char *has, const char *h
         fail_msg("expected %s and not %s: %s", has, has_not ? has_not : "(anything)", text);
 }
 
+/* One image for two lists: its content and Podman's name once, a public name in each prefix. */
+static void test_plan__prefixes(void **state)
+{
+    (void)state;
+    static const char *const prefixes[] = {NULL, "atlas/prod"};
+    static const char *const links[] = {"../", "../../../"};
+    struct fixture f;
+    _cleanup_error_ struct error err = ERROR_INIT;
+    fixture_make(&f);
+    f.policy.podman = PODMAN_LAYERS;
+    for (size_t i = 0; i < 2; i++) {
+        struct image *image = add_image(&f, "r.example/a:1", "one two", "");
+        image->prefix = prefixes[i] ? xstrdup(prefixes[i]) : NULL;
+    }
+    struct plan_summary summary = plan_and_commit(&f, 0, 2);
+    assert_int_equal(summary.layers_new, 2);
+    assert_int_equal(summary.flat_new, 1);
+    assert_int_equal(summary.names_new, 2);
+    for (size_t i = 0; i < 2; i++) {
+        _cleanup_buf_ struct buf link = BUF_INIT, manifest = BUF_INIT;
+        _cleanup_free_ char *name = image_public_name(&f.images[i], 0);
+        _cleanup_free_ char *flat = layout_flat(&f.images[i].config_digest);
+        _cleanup_free_ char *expected = path_join(links[i], flat);
+        _cleanup_free_ char *metadata = xasprintf(".metadata/%s/manifest.json", name);
+        assert_ok(repository_readlink(f.repository, name, &link, &err), &err);
+        assert_string_equal(link.data, expected);
+        assert_ok(repository_read(f.repository, metadata, 1 << 20, &manifest, &err), &err);
+        assert_string_equal(manifest.data, f.images[i].manifest.data);
+    }
+    assert_true(is_published(&f, "atlas/prod/r.example/a:1"));
+    assert_names(&f, "\"r.example/a:1\"", "atlas");
+    fixture_free(&f);
+}
+
 /* One parse a run, however many groups there are: the lists are the same objects. */
 static void test_plan__podman_lists_are_parsed_once(void **state)
 {
@@ -510,6 +544,7 @@ int main(void)
         cmocka_unit_test(test_plan__a_group_shares_what_it_can),
         cmocka_unit_test(test_plan__origins_are_joined),
         cmocka_unit_test(test_plan__a_tag_that_moves),
+        cmocka_unit_test(test_plan__prefixes),
         cmocka_unit_test(test_plan__policies),
         cmocka_unit_test(test_plan__what_stands_in_the_way_is_said),
         cmocka_unit_test(test_plan__foreign_layers_are_checked_file_by_file),
