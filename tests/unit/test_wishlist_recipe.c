@@ -45,7 +45,10 @@ static void check_bad(const char *path, const struct buf *text)
         fail_msg("%s: no \"# expect: \" line", path);
     if (recipe_read(path, &recipe, &err) == 0)
         fail_msg("%s: accepted", path);
-    _cleanup_free_ char *full = xasprintf("%s:%s", path, expect);
+    /* Of another file: @FILE:LINE:COLUMN. */
+    _cleanup_free_ char *folder = path_parent(path);
+    _cleanup_free_ char *full =
+        expect[0] == '@' ? path_join(folder, expect + 1) : xasprintf("%s:%s", path, expect);
     if (!starts_with(err.message, full))
         fail_msg("expected: %s\n     got: %s", full, err.message);
     assert_string_equal(error_kind_name(err.kind), kind ? kind : "parse");
@@ -61,6 +64,25 @@ static void check_good(const char *path, const struct buf *text)
         fail_msg("%s", err.message);
     assert_int_equal(recipe_error_count(&recipe), 0);
     assert_int_equal(recipe.wish_count, count ? atoi(count) : -1);
+}
+
+/* One wrong entry beside a good one. */
+static void check_entry(const char *path, const struct buf *text)
+{
+    _cleanup_free_ char *expect = marked_line(text, "# entry: ");
+    _cleanup_error_ struct error err = ERROR_INIT;
+    _cleanup_recipe_ struct recipe recipe = RECIPE_INIT;
+    assert_non_null(expect);
+    if (recipe_read(path, &recipe, &err) < 0)
+        fail_msg("%s", err.message);
+    if (recipe.problem_count != 1 || recipe.wish_count != 1)
+        fail_msg("%s: %zu problems, %zu wishes", path, recipe.problem_count, recipe.wish_count);
+    assert_string_equal(recipe.wishes[0].text, "quay.io/a/good:1");
+    assert_int_equal(recipe_error_count(&recipe), 1);
+    _cleanup_free_ char *full = xasprintf("%s:%s", path, expect);
+    _cleanup_free_ char *got = recipe_problem_text(&recipe, &recipe.problems[0]);
+    if (!starts_with(got, full))
+        fail_msg("expected: %s\n     got: %s", full, got);
 }
 
 static size_t check_files(const char *prefix, void (*check)(const char *, const struct buf *))
@@ -87,13 +109,19 @@ static size_t check_files(const char *prefix, void (*check)(const char *, const 
 static void test_recipe__bad_files_name_place_and_reason(void **state)
 {
     (void)state;
-    assert_true(check_files("bad-", check_bad) >= 30);
+    assert_true(check_files("bad-", check_bad) >= 70);
+}
+
+static void test_recipe__bad_entries_name_place_and_reason(void **state)
+{
+    (void)state;
+    assert_true(check_files("entry-", check_entry) >= 25);
 }
 
 static void test_recipe__good_files(void **state)
 {
     (void)state;
-    assert_true(check_files("good-", check_good) >= 5);
+    assert_true(check_files("good-", check_good) >= 9);
 }
 
 static struct recipe parse(const char *text)
@@ -325,6 +353,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recipe__bad_files_name_place_and_reason),
+        cmocka_unit_test(test_recipe__bad_entries_name_place_and_reason),
         cmocka_unit_test(test_recipe__good_files),
         cmocka_unit_test(test_recipe__fields),
         cmocka_unit_test(test_recipe__missing_scheme_means_https),
