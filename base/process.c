@@ -1,5 +1,7 @@
 #include "base/process.h"
 
+#include "base/cancel.h"
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -16,6 +18,7 @@
 #define SUMMARY_LINE_MAX 300
 #define POLL_MS          200
 #define QUIET_POLLS      5 /* after the child's end: then whoever holds the pipes is a stranger */
+#define LINE_MAX_BYTES   ((size_t)4096)
 
 extern char **environ;
 
@@ -40,20 +43,80 @@ static bool drain(int fd, struct buf *b)
     return n > 0;
 }
 
+/* ---- watching ---- */
+
+/* Give out the whole lines of what arrived since `*at`; `*at` is where the next one begins. */
+static void give_lines(struct process *p, size_t *at)
+{
+    for (;;) {
+        const char *line = p->output.data + *at;
+        size_t left = p->output.len - *at;
+        const char *end = memchr(line, '\n', left);
+        if (!end && left < LINE_MAX_BYTES)
+            return;
+        size_t len = end ? (size_t)(end - line) : left;
+        _cleanup_free_ char *text = xstrndup(line, len);
+        p->watch->line(p->watch->arg, text);
+        *at += len + (end != NULL);
+    }
+}
+
+/* The output of a watched child is given out, and kept only as far as it begins a line. */
+static bool drain_watched(struct process *p)
+{
+    char bytes[4096];
+    ssize_t n = read(p->out_fd, bytes, sizeof bytes);
+    if (n <= 0)
+        return n < 0 && errno == EINTR;
+    size_t at = 0;
+    buf_add(&p->output, bytes, (size_t)n);
+    give_lines(p, &at);
+    memmove(p->output.data, p->output.data + at, p->output.len - at);
+    buf_truncate(&p->output, p->output.len - at);
+    return true;
+}
+
+static bool drain_output(struct process *p)
+{
+    return p->watch && p->watch->line ? drain_watched(p) : drain(p->out_fd, &p->output);
+}
+
+/* Kill what must not go on. */
+static void watch(struct process *p, double started, double heard)
+{
+    double now = clock_monotonic();
+    if (atomic_load(&p->ended) || atomic_load(&p->why) != PROCESS_ENDED)
+        return;
+    enum process_end why = cancel_requested()                        ? PROCESS_CANCELLED
+                           : now - heard > p->watch->silence_seconds ? PROCESS_SILENT
+                           : now - started > p->watch->limit_seconds ? PROCESS_TOO_LONG
+                                                                     : PROCESS_ENDED;
+    if (why == PROCESS_ENDED)
+        return;
+    atomic_store(&p->why, why);
+    process_kill(p, SIGKILL);
+}
+
 static void *read_outputs(void *arg)
 {
     struct process *p = arg;
     struct pollfd fds[2] = {{.fd = p->out_fd, .events = POLLIN},
                             {.fd = p->err_fd, .events = POLLIN}};
+    double started = clock_monotonic(), heard = started;
     for (int quiet = 0; (fds[0].fd >= 0 || fds[1].fd >= 0) && quiet < QUIET_POLLS;) {
         int ready = poll(fds, 2, POLL_MS);
         if (ready < 0 && errno != EINTR)
             break;
         quiet = ready == 0 && atomic_load(&p->ended) ? quiet + 1 : 0;
-        if (fds[0].fd >= 0 && fds[0].revents && !drain(fds[0].fd, &p->output))
-            fds[0].fd = -1;
+        if (fds[0].fd >= 0 && fds[0].revents) {
+            heard = clock_monotonic();
+            if (!drain_output(p))
+                fds[0].fd = -1;
+        }
         if (fds[1].fd >= 0 && fds[1].revents && !drain(fds[1].fd, &p->messages))
             fds[1].fd = -1;
+        if (p->watch)
+            watch(p, started, heard);
     }
     return NULL;
 }
@@ -145,7 +208,8 @@ int process_start(const struct process_options *options, struct process *out, st
                             .output = BUF_INIT,
                             .messages = BUF_INIT,
                             .out_fd = stdout_pipe[0],
-                            .err_fd = messages[0]};
+                            .err_fd = messages[0],
+                            .watch = options->watch};
     if (pthread_create(&out->reader, NULL, read_outputs, out) != 0)
         abort();
     return 0;
@@ -161,10 +225,14 @@ int process_wait(struct process *p)
     if (p->stdin_fd >= 0)
         close(TAKE_FD(p->stdin_fd));
     int status;
-    while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
+    siginfo_t info;
+    /* Its number stays its own until the reader, which may kill it, has ended. */
+    while (waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
         continue;
     atomic_store(&p->ended, true);
     pthread_join(p->reader, NULL);
+    while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
+        continue;
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 

@@ -9,6 +9,9 @@
  *     ... write to p.stdin_fd; EPIPE means that it stopped reading ...
  *     status = process_wait(&p);
  *
+ * A child that talks to strangers is watched: it is killed with its group once it has been silent
+ * for too long, or when we are asked to stop (base/cancel.h).
+ *
  * SIGPIPE must be ignored in the process (the program's main does that).
  */
 #ifndef BASE_PROCESS_H
@@ -21,11 +24,29 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+struct process_watch {
+    double silence_seconds; /* on standard output */
+    double limit_seconds;   /* in all */
+    /* Each line of standard output as it comes, without its end, on a thread of its own; lines over
+     * 4 KiB come in pieces. */
+    void (*line)(void *arg, const char *line);
+    void *arg;
+};
+
+enum process_end {
+    PROCESS_ENDED, /* by itself */
+    PROCESS_SILENT,
+    PROCESS_TOO_LONG,
+    PROCESS_CANCELLED,
+};
+
 struct process_options {
     const char *const *argv;    /* argv[0] is looked up in PATH */
     const char *const *set_env; /* "NAME=VALUE" added to our own environment, NULL-ended; or NULL */
     bool pipe_stdin;            /* else standard input is /dev/null */
     bool keep_stdout;           /* captured into process.output; else it joins standard error */
+    const struct process_watch
+        *watch; /* with keep_stdout; borrowed until process_wait(); or NULL */
 };
 
 struct process {
@@ -34,6 +55,8 @@ struct process {
     struct buf output;   /* standard output, if kept; complete after process_wait */
     struct buf messages; /* standard error; complete after process_wait */
     int out_fd, err_fd;
+    const struct process_watch *watch;
+    _Atomic enum process_end why; /* PROCESS_ENDED unless the watch killed it */
     pthread_t reader;
     atomic_bool ended;
 };

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -178,11 +179,73 @@ static void test_process__kill_reaches_the_group(void **state)
     assert_true(clock_monotonic() - start < 60);
 }
 
+static void count_line(void *arg, const char *line)
+{
+    buf_addf(arg, "[%s]", line);
+}
+
+/* `script` under a watch; the lines that it gave are in *lines. */
+static enum process_end watch_sh(const char *script, double silence, double limit,
+                                 struct buf *lines)
+{
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    struct process_watch w = {
+        .silence_seconds = silence, .limit_seconds = limit, .line = count_line, .arg = lines};
+    struct process_options o = {.argv = argv, .keep_stdout = true, .watch = &w};
+    _cleanup_error_ struct error err = ERROR_INIT;
+    struct process p;
+    if (process_start(&o, &p, &err) < 0)
+        fail_msg("%s", err.message);
+    double start = clock_monotonic();
+    process_wait(&p);
+    assert_true(clock_monotonic() - start < 10);
+    enum process_end why = p.why;
+    process_release(&p);
+    return why;
+}
+
+static void test_process__watch(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script;
+        double silence, limit;
+        enum process_end why;
+        const char *lines;
+    } table[] = {
+        {"echo a; echo b; printf c", 5, 5, PROCESS_ENDED, "[a][b]"},
+        {"printf a; sleep 0.3; echo b", 5, 5, PROCESS_ENDED, "[ab]"},
+        {"echo a; sleep 60", 0.5, 60, PROCESS_SILENT, "[a]"},
+        {"echo a; sleep 60 & wait", 0.5, 60, PROCESS_SILENT, "[a]"},
+        {"echo a; trap '' TERM; while :; do sleep 0.1; echo >&2; done", 0.5, 60, PROCESS_SILENT,
+         "[a]"},
+        {"for i in 1 2 3; do echo $i; sleep 0.3; done", 0.8, 60, PROCESS_ENDED, "[1][2][3]"},
+        {"echo a; while :; do sleep 0.1; echo; done", 60, 0.05, PROCESS_TOO_LONG, NULL},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        _cleanup_buf_ struct buf lines = BUF_INIT;
+        enum process_end why = watch_sh(table[i].script, table[i].silence, table[i].limit, &lines);
+        if (why != table[i].why || (table[i].lines && strcmp(lines.data, table[i].lines) != 0))
+            fail_msg("%s: ended with %d, said %s", table[i].script, (int)why, lines.data);
+    }
+}
+
+static void test_process__watch_stops_when_we_do(void **state)
+{
+    (void)state;
+    _cleanup_buf_ struct buf lines = BUF_INIT;
+    cancel_request();
+    assert_int_equal(watch_sh("sleep 60", 60, 60, &lines), PROCESS_CANCELLED);
+    cancel_reset();
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_process__exit_status),
+        cmocka_unit_test(test_process__watch),
+        cmocka_unit_test(test_process__watch_stops_when_we_do),
         cmocka_unit_test(test_process__captures_both_outputs),
         cmocka_unit_test(test_process__keeps_the_end_of_long_messages),
         cmocka_unit_test(test_process__summary),
