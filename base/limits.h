@@ -26,6 +26,8 @@
 #define LIMIT_RECIPE_FILES         ((size_t)64) /* with all that are included */
 #define LIMIT_RECIPE_INCLUDE_DEPTH ((size_t)8)
 #define LIMIT_PUBLIC_KEY_BYTES     ((size_t)64 << 10)
+#define LIMIT_SOURCE_TREE_BYTES    ((size_t)16 << 20)  /* one folder of a git repository */
+#define LIMIT_SOURCE_GIT_BYTES     ((uint64_t)4 << 30) /* that one fetch may bring */
 #define LIMIT_REFERENCE_BYTES      ((size_t)2048)
 #define LIMIT_ENV                  ((size_t)10000) /* environment values of one image */
 

@@ -71,6 +71,26 @@ char *base64_decode(const char *text, size_t *out_len)
     return NULL;
 }
 
+char *base64_encode(const void *bytes, size_t len)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *in = bytes;
+    char *out = xmalloc((len + 2) / 3 * 4 + 1), *p = out;
+    for (size_t i = 0; i < len; i += 3) {
+        size_t n = len - i < 3 ? len - i : 3;
+        unsigned bits = (unsigned)in[i] << 16;
+        bits |= n > 1 ? (unsigned)in[i + 1] << 8 : 0;
+        bits |= n > 2 ? (unsigned)in[i + 2] : 0;
+        *p++ = alphabet[bits >> 18];
+        *p++ = alphabet[bits >> 12 & 63];
+        *p++ = n > 1 ? alphabet[bits >> 6 & 63] : '=';
+        *p++ = n > 2 ? alphabet[bits & 63] : '=';
+    }
+    *p = '\0';
+    return out;
+}
+
 /* "USER:PASSWORD" in base64. Owned, to be wiped; NULL if it is none. */
 static char *decode_pair(const char *encoded)
 {

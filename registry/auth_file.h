@@ -39,6 +39,7 @@ const struct auth_entry *auth_file_find(const struct auth_file *file, const char
 
 /* RFC 4648, section 4, with its padding. Owned, with a NUL behind; NULL if it is none. */
 char *base64_decode(const char *text, size_t *out_len);
+char *base64_encode(const void *bytes, size_t len);
 /* A key of such a file, "https://index.docker.io/v1/" among them, as a scope. Owned. */
 char *auth_scope(const char *key);
 /* How much of "HOST/REPOSITORY" a scope covers, in bytes: 0 if it does not. */

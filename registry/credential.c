@@ -1,5 +1,6 @@
 #include "base/buf.h"
 #include "base/memory.h"
+#include "registry/auth_file.h"
 #include "registry/token.h"
 
 #include <string.h>
@@ -68,28 +69,6 @@ bool credential_withheld(const struct credential_source *source, const struct en
     return true;
 }
 
-/* RFC 4648, section 4. */
-static char *base64(const char *text)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const unsigned char *in = (const unsigned char *)text;
-    size_t len = strlen(text);
-    char *out = xmalloc((len + 2) / 3 * 4 + 1), *p = out;
-    for (size_t i = 0; i < len; i += 3) {
-        size_t n = len - i < 3 ? len - i : 3;
-        unsigned bits = (unsigned)in[i] << 16;
-        bits |= n > 1 ? (unsigned)in[i + 1] << 8 : 0;
-        bits |= n > 2 ? (unsigned)in[i + 2] : 0;
-        *p++ = alphabet[bits >> 18];
-        *p++ = alphabet[bits >> 12 & 63];
-        *p++ = n > 1 ? alphabet[bits >> 6 & 63] : '=';
-        *p++ = n > 2 ? alphabet[bits & 63] : '=';
-    }
-    *p = '\0';
-    return out;
-}
-
 char *basic_authorization(const struct credential *credential, struct error *err)
 {
     if (!credential->username || !credential->password) {
@@ -102,7 +81,7 @@ char *basic_authorization(const struct credential *credential, struct error *err
         return NULL;
     }
     char *pair = xasprintf("%s:%s", credential->username, credential->password);
-    char *encoded = base64(pair);
+    char *encoded = base64_encode(pair, strlen(pair));
     char *value = xasprintf("Basic %s", encoded);
     secret_free(pair);
     secret_free(encoded);

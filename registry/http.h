@@ -70,12 +70,13 @@ struct http_request {
     bool head;        /* else GET, */
     const char *form; /* or if this is not NULL, POST of application/x-www-form-urlencoded */
     const char *url;
-    const char *accept;        /* or NULL */
-    const char *authorization; /* the value of that header, or NULL */
-    const char *secret;        /* in the form; or NULL */
-    const char *if_none_match; /* the value of that header, or NULL: 304 is an answer then */
-    uint64_t range_start;      /* first byte asked for; 0: all, no Range header */
-    size_t max_body_bytes;     /* without a sink: ERROR_LIMIT beyond */
+    const char *accept;            /* or NULL */
+    const char *authorization;     /* the value of that header, or NULL */
+    const char *secret;            /* in the form; or NULL */
+    const char *if_none_match;     /* the value of that header, or NULL: 304 is an answer then */
+    const char *if_modified_since; /* the same */
+    uint64_t range_start;          /* first byte asked for; 0: all, no Range header */
+    size_t max_body_bytes;         /* without a sink: ERROR_LIMIT beyond */
     const struct http_sink *sink;
 };
 

@@ -147,6 +147,7 @@ static void set_headers(struct transfer *t, bool authorized)
     if (authorized)
         add_request_header(t, "Authorization", t->request->authorization);
     add_request_header(t, "If-None-Match", t->request->if_none_match);
+    add_request_header(t, "If-Modified-Since", t->request->if_modified_since);
     if (t->request->range_start > 0) {
         _cleanup_free_ char *range =
             xasprintf("bytes=%llu-", (unsigned long long)t->request->range_start);
