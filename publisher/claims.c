@@ -49,7 +49,7 @@ void claims_free(struct claims *c)
 
 static struct claim *find(const struct claims *c, const struct job *job, size_t i)
 {
-    _cleanup_free_ char *name = reference_name(&job->image.names[i]);
+    _cleanup_free_ char *name = image_public_name(&job->image, i);
     struct claim key = {.name = name};
     struct claim **found = tfind(&key, &c->by_name, compare);
     return found ? *found : NULL;
@@ -62,7 +62,7 @@ void claims_enter(struct claims *c, const struct job *job)
         struct claim *claim = find(c, job, i);
         if (!claim) {
             claim = xcalloc(1, sizeof *claim);
-            claim->name = reference_name(&job->image.names[i]);
+            claim->name = image_public_name(&job->image, i);
             if (!tsearch(claim, &c->by_name, compare))
                 abort();
         }

@@ -2,52 +2,66 @@
 
 #include "base/cancel.h"
 #include "base/clock.h"
-#include "base/memory.h"
+#include "publisher/workers.h"
 
-static void drop_results(struct result *results, size_t count)
+/* All repositories must be usable before anything is done. */
+static int open_all(struct workers *workers, const struct wishes *wishes, struct error *err)
 {
-    for (size_t i = 0; i < count; i++) {
-        free(results[i].name);
-        error_release(&results[i].error);
+    for (size_t i = 0; i < wishes->count; i++) {
+        struct worker *worker;
+        if (workers_get(workers, wishes->groups[i].repository, &worker, err) < 0)
+            return -1;
     }
+    return 0;
 }
 
-static void work(const struct convert_options *o, struct worker *worker, struct wanted_list *wanted)
+static int submit(const struct convert_options *o, struct workers *workers, struct wish_group *g,
+                  struct error *err)
 {
+    struct worker *worker;
+    if (workers_get(workers, g->repository, &worker, err) < 0)
+        return -1;
     struct order *order = order_new(&(struct order_options){.access = o->access,
-                                                            .policy = &o->policy,
-                                                            .platforms = o->platforms,
-                                                            .platform_count = o->platform_count,
+                                                            .policy = &g->policy,
+                                                            .platforms = g->platforms,
+                                                            .platform_count = g->platform_count,
                                                             .urgency = URGENCY_POLL,
                                                             .again = o->again});
-    worker_submit(worker, order, wanted);
+    worker_submit(worker, order, &g->wanted);
     order_unref(order);
-    if (!o->worker.dry_run) /* which leaves its layers to the real run */
-        worker_sweep(worker);
-    worker_drain(worker);
-    if (worker_error(worker))
-        cancel_request(); /* what is still being fetched cannot be published */
+    return 0;
 }
 
-enum exit_status convert(const struct convert_options *o, struct wanted_list *wanted,
-                         struct result *failed, size_t failed_count, struct error *err)
+static int work(const struct convert_options *o, struct workers *workers, struct wishes *wishes,
+                struct error *err)
+{
+    for (size_t i = 0; i < wishes->failed_count; i++)
+        report_result(workers->report, &wishes->failed[i]);
+    wishes->failed_count = 0;
+    for (size_t i = 0; i < wishes->count; i++)
+        if (submit(o, workers, &wishes->groups[i], err) < 0)
+            return -1;
+    if (!o->worker.dry_run) /* which leaves its layers to the real run */
+        workers_sweep(workers);
+    const struct error *broken = workers_drain(workers);
+    if (!broken)
+        return 0;
+    error_copy(err, broken);
+    cancel_request(); /* what is still being fetched cannot be published */
+    return -1;
+}
+
+enum exit_status convert(const struct convert_options *o, struct wishes *wishes, struct error *err)
 {
     double start = clock_monotonic();
-    struct worker *worker;
     struct report *report = report_new(o->form, true);
-    if (worker_start(&o->worker, report, &worker, err) < 0) {
-        drop_results(failed, failed_count);
-        report_free(report);
-        return EXIT_REPOSITORY;
-    }
-    for (size_t i = 0; i < failed_count; i++)
-        report_result(report, &failed[i]);
-    work(o, worker, wanted);
-    if (worker_error(worker))
-        error_copy(err, worker_error(worker));
-    worker_stop(worker);
-    report_finish(report, clock_monotonic() - start);
-    enum exit_status status = report_count(report, OUTCOME_FAILED) ? EXIT_SOME_FAILED : EXIT_OK;
+    struct workers workers = {.options = o->worker, .report = report};
+    bool opened = open_all(&workers, wishes, err) == 0;
+    int result = opened ? work(o, &workers, wishes, err) : -1;
+    workers_stop(&workers);
+    if (opened)
+        report_finish(report, clock_monotonic() - start);
+    bool failed = report_count(report, OUTCOME_FAILED) > 0;
     report_free(report);
-    return err->kind != ERROR_NONE ? EXIT_REPOSITORY : status;
+    return result < 0 ? EXIT_REPOSITORY : failed ? EXIT_SOME_FAILED : EXIT_OK;
 }

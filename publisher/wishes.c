@@ -1,0 +1,182 @@
+#include "publisher/wishes.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "wishlist/repository.h"
+
+#include <string.h>
+
+static void release_platforms(struct platform *platforms, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        platform_release(&platforms[i]);
+    free(platforms);
+}
+
+void wishes_release(struct wishes *w)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        struct wish_group *g = &w->groups[i];
+        free(g->repository);
+        release_platforms(g->platforms, g->platform_count);
+        wanted_release(&g->wanted);
+    }
+    for (size_t i = 0; i < w->failed_count; i++) {
+        free(w->failed[i].name);
+        error_release(&w->failed[i].error);
+    }
+    free(w->groups);
+    free(w->failed);
+    *w = (struct wishes){0};
+}
+
+/* ---- platforms ---- */
+
+static int copy_platforms(struct wish_group *g, const struct platform *from, size_t count,
+                          struct error *err)
+{
+    g->platforms = xcalloc(count, sizeof *g->platforms);
+    for (g->platform_count = 0; g->platform_count < count; g->platform_count++) {
+        _cleanup_free_ char *text = platform_text(&from[g->platform_count]);
+        if (platform_parse(text, &g->platforms[g->platform_count], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int set_platforms(struct wish_group *g, const struct wish_settings *settings,
+                         const struct platform_list *list, struct error *err)
+{
+    static const struct platform usual = {.os = (char *)(uintptr_t) "linux",
+                                          .architecture = (char *)(uintptr_t) "amd64"};
+    if (settings->platform_count > 0)
+        return copy_platforms(g, settings->platforms, settings->platform_count, err);
+    if (list && list->count > 0)
+        return copy_platforms(g, list->items, list->count, err);
+    return copy_platforms(g, &usual, 1, err);
+}
+
+/* ---- groups ---- */
+
+static struct wish_group *add_group(struct wishes *w, const char *repository,
+                                    const struct wish_settings *settings)
+{
+    ARRAY_GROW(w->groups, w->count, w->capacity);
+    struct wish_group *g = &w->groups[w->count++];
+    *g = (struct wish_group){.repository = xstrdup(repository),
+                             .policy = settings->policy,
+                             .interval = settings->interval};
+    return g;
+}
+
+/* What the list says of how to publish. Its words are known to be good, but not that they go
+ * together. */
+static int take_policy(struct wish_group *g, const struct recipe *recipe,
+                       const struct recipe_list *list, struct error *err)
+{
+    for (int i = 0; i < RECIPE_POLICIES; i++) {
+        const char *name = recipe_policy_name((enum recipe_policy)i), *value = list->policies[i];
+        if (value && policy_set(&g->policy, name, value, err) < 0)
+            return error_wrap(err, "%s:%d: key %s", recipe->files[list->file].path, list->line,
+                              name);
+    }
+    return policy_finish(&g->policy, err);
+}
+
+static int add_list(struct wishes *w, const struct recipe *recipe, const struct recipe_list *list,
+                    const struct wish *like, const struct wish_settings *settings,
+                    struct error *err)
+{
+    const char *repository = settings->repository ? settings->repository : list->repository;
+    struct wish_group *g = add_group(w, repository, settings);
+    uint64_t interval = like->interval ? like->interval : list->interval;
+    if (g->interval == 0)
+        g->interval = interval;
+    if (repository_check(repository, err) < 0 || take_policy(g, recipe, list, err) < 0)
+        return -1;
+    return set_platforms(g, settings, like->platforms.count ? &like->platforms : &list->platforms,
+                         err);
+}
+
+static bool same_platforms(const struct platform_list *a, const struct platform_list *b)
+{
+    bool same = a->count == b->count;
+    for (size_t i = 0; same && i < a->count; i++) {
+        _cleanup_free_ char *x = platform_text(&a->items[i]), *y = platform_text(&b->items[i]);
+        same = strcmp(x, y) == 0;
+    }
+    return same;
+}
+
+static bool go_together(const struct wish *a, const struct wish *b)
+{
+    return a->list == b->list && a->interval == b->interval &&
+           same_platforms(&a->platforms, &b->platforms);
+}
+
+/* ---- recipes ---- */
+
+static void take_problems(struct wishes *w, const struct recipe *recipe)
+{
+    for (size_t i = 0; i < recipe->problem_count; i++) {
+        const struct recipe_problem *problem = &recipe->problems[i];
+        if (problem->severity == PROBLEM_WARNING) {
+            _cleanup_free_ char *text = recipe_problem_text(recipe, problem);
+            log_warning("%s", text);
+            continue;
+        }
+        ARRAY_GROW(w->failed, w->failed_count, w->failed_capacity);
+        struct result *r = &w->failed[w->failed_count++];
+        *r = (struct result){.outcome = OUTCOME_FAILED};
+        r->name = xasprintf("%s:%d:%d", recipe->files[problem->file].path, problem->line,
+                            problem->column);
+        error_set(&r->error, ERROR_PARSE, "%s", problem->message);
+    }
+}
+
+static void take_wish(struct wish_group *g, const struct recipe *recipe, struct wish *wish)
+{
+    _cleanup_free_ char *origin = recipe_wish_place(recipe, wish);
+    struct reference ref;
+    reference_copy(&ref, &wish->ref);
+    wanted_add(&g->wanted, &ref, wish->selector != NULL, origin);
+}
+
+int wishes_add_recipe(struct wishes *w, const struct recipe *recipe,
+                      const struct wish_settings *settings, struct error *err)
+{
+    bool *taken = xcalloc(recipe->wish_count + 1, sizeof *taken);
+    int result = 0;
+    take_problems(w, recipe);
+    for (size_t i = 0; result == 0 && i < recipe->wish_count; i++) {
+        const struct wish *like = &recipe->wishes[i];
+        if (taken[i] || like->suspended)
+            continue;
+        result = add_list(w, recipe, &recipe->lists[like->list], like, settings, err);
+        for (size_t k = i; result == 0 && k < recipe->wish_count; k++) {
+            struct wish *wish = &recipe->wishes[k];
+            if (taken[k] || wish->suspended || !go_together(wish, like))
+                continue;
+            take_wish(&w->groups[w->count - 1], recipe, wish);
+            taken[k] = true;
+        }
+    }
+    free(taken);
+    return result;
+}
+
+int wishes_add_images(struct wishes *w, char *const *images, size_t count,
+                      const struct wish_settings *settings, struct error *err)
+{
+    struct wish_group *g = add_group(w, settings->repository, settings);
+    if (repository_check(g->repository, err) < 0 || policy_finish(&g->policy, err) < 0 ||
+        set_platforms(g, settings, NULL, err) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        struct reference ref = {0};
+        if (reference_parse(images[i], REFERENCE_TAG_PATTERN, &ref, err) < 0)
+            return -1;
+        wanted_add(&g->wanted, &ref, ref.tag && strchr(ref.tag, '*'), NULL);
+    }
+    return 0;
+}

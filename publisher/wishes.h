@@ -1,0 +1,53 @@
+/*
+ * What is wanted, sorted by where and how it is published: from recipes and command lines to what
+ * workers take.
+ *
+ * A group is a list of a recipe, or a part of it whose entries say something else than the rest
+ * (platforms, interval). What a command line or the configuration gives wins over a recipe.
+ */
+#ifndef PUBLISHER_WISHES_H
+#define PUBLISHER_WISHES_H
+
+#include "publisher/report.h"
+#include "publisher/resolve.h"
+#include "registry/manifest.h"
+#include "repository/policy.h"
+#include "wishlist/recipe.h"
+
+struct wish_group {
+    char *repository;
+    struct policy policy;
+    struct platform *platforms; /* at least one */
+    size_t platform_count;
+    uint64_t interval; /* seconds between two polls; 0: not said */
+    struct wanted_list wanted;
+};
+
+struct wishes {
+    struct wish_group *groups;
+    size_t count, capacity;
+    struct result *failed; /* entries that could not be understood */
+    size_t failed_count, failed_capacity;
+};
+
+/* What wins over recipes. */
+struct wish_settings {
+    const char *repository; /* NULL: the recipe's own */
+    struct policy policy;
+    const struct platform *platforms; /* none: the recipe's, and linux/amd64 if it says nothing */
+    size_t platform_count;
+    uint64_t interval; /* 0: the recipe's */
+};
+
+void wishes_release(struct wishes *wishes);
+/* Warnings are logged. ERROR_PARSE if settings do not go together, or a repository's name is wrong.
+ * May be called for several recipes. */
+MUST_CHECK int wishes_add_recipe(struct wishes *wishes, const struct recipe *recipe,
+                                 const struct wish_settings *settings, struct error *err);
+/* Images as they are written on a command line; the settings name the repository. */
+MUST_CHECK int wishes_add_images(struct wishes *wishes, char *const *images, size_t count,
+                                 const struct wish_settings *settings, struct error *err);
+
+#define _cleanup_wishes_ __attribute__((cleanup(wishes_release)))
+
+#endif
