@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/memory.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define DURATION_MAX ((uint64_t)3660 * 86400)
@@ -76,4 +77,35 @@ struct duration_text duration_text(uint64_t seconds)
                                     (unsigned long long)n, units[i].letter);
     }
     return out;
+}
+
+struct size_text size_text(uint64_t bytes)
+{
+    static const char *const size_units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+    struct size_text t;
+    double value = (double)bytes;
+    size_t unit = 0;
+    for (; value >= 999.95 && unit < 5; unit++)
+        value /= 1000;
+    snprintf(t.s, sizeof t.s, unit ? "%.1f %s" : "%.0f %s", value, size_units[unit]);
+    return t;
+}
+
+struct span_text span_text(int64_t seconds)
+{
+    static const struct {
+        int64_t below, unit;
+        const char *name;
+    } span_units[] = {{100, 1, "s"}, {100 * 60, 60, "min"}, {48 * 3600, 3600, "h"}};
+    struct span_text t;
+    for (size_t i = 0; i < sizeof span_units / sizeof *span_units; i++) {
+        if (seconds < span_units[i].below) {
+            snprintf(t.s, sizeof t.s, "%lld %s",
+                     (long long)((seconds < 0 ? 0 : seconds) / span_units[i].unit),
+                     span_units[i].name);
+            return t;
+        }
+    }
+    snprintf(t.s, sizeof t.s, "%lld days", (long long)(seconds / 86400));
+    return t;
 }

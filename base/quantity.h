@@ -21,4 +21,15 @@ struct duration_text {
 };
 struct duration_text duration_text(uint64_t seconds);
 
+/* About how large and how long, for people: "12.3 MB" (powers of 1000); "45 s", "12 min", "3 h",
+ * "5 days". */
+struct size_text {
+    char s[24];
+};
+struct size_text size_text(uint64_t bytes);
+struct span_text {
+    char s[24];
+};
+struct span_text span_text(int64_t seconds);
+
 #endif

@@ -8,6 +8,8 @@
 #include "publisher/commands_registry.h"
 #include "publisher/convert.h"
 #include "publisher/options.h"
+#include "publisher/rebuild.h"
+#include "publisher/status.h"
 #include "publisher/wishes.h"
 #include "wishlist/recipe.h"
 
@@ -143,6 +145,29 @@ static int run_question(const struct options *o)
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
 }
 
+static int run_show(const struct options *o)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    struct status_options s = {.state_dir = o->convert.worker.state_dir,
+                               .repository = o->repository,
+                               .list = o->list,
+                               .failed_only = o->failed,
+                               .json = o->json,
+                               .images = (const char *const *)o->arguments,
+                               .image_count = o->argument_count};
+    enum exit_status status =
+        o->command == COMMAND_WHY ? why_command(&s, &err) : status_command(&s, &err);
+    return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
+}
+
+static int run_rebuild(const struct options *o)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    enum exit_status status = rebuild_command(o->convert.worker.state_dir, o->arguments,
+                                              o->argument_count, o->json, &err);
+    return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
+}
+
 static int print_help(const struct options *o)
 {
     enum command command = o->command;
@@ -178,6 +203,10 @@ int main(int argc, char **argv)
         status = run_check(&o);
     else if (o.command & (COMMAND_CHECK_SYNTAX | COMMAND_TAGS | COMMAND_DOWNLOAD_MANIFEST))
         status = run_question(&o);
+    else if (o.command & (COMMAND_STATUS | COMMAND_WHY))
+        status = run_show(&o);
+    else if (o.command == COMMAND_REBUILD_STATE)
+        status = run_rebuild(&o);
     else
         status = run_convert(&o);
     options_release(&o);

@@ -12,6 +12,8 @@ enum option_id {
     OPTION_VERBOSE,
     OPTION_QUIET,
     OPTION_REPO,
+    OPTION_LIST,
+    OPTION_FAILED,
     OPTION_STATE_DIR,
     OPTION_SPOOL,
     OPTION_SPOOL_LIMIT,
@@ -34,6 +36,8 @@ enum option_id {
 #define CONVERTS (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE)
 #define ASKS     (COMMAND_DOWNLOAD_MANIFEST | COMMAND_TAGS)
 #define CHECKS   (COMMAND_VERIFY | COMMAND_REPAIR)
+#define SHOWS    (COMMAND_STATUS | COMMAND_WHY)
+#define REBUILDS COMMAND_REBUILD_STATE
 
 static const struct option_spec {
     const char *name;
@@ -43,8 +47,11 @@ static const struct option_spec {
     enum option_id id;
     const char *help;
 } specs[] = {
-    {"repo", 0, "REPO", COMMAND_CONVERT, OPTION_REPO,
-     "publish here; a recipe names its own repository"},
+    {"repo", 0, "REPO", COMMAND_CONVERT | SHOWS, OPTION_REPO,
+     "this repository only; for convert, where to publish images (a recipe names its own)"},
+    {"list", 0, "LIST", COMMAND_STATUS, OPTION_LIST,
+     "only images that this list asks for: its path or URL, or the end of it"},
+    {"failed", 0, NULL, COMMAND_STATUS, OPTION_FAILED, "only images whose last try failed"},
     {"dry-run", 0, NULL, CONVERTS | COMMAND_REPAIR, OPTION_DRY_RUN,
      "print what would be done and do not do it (convert fetches and prepares for that)"},
     {"layers", 0, NULL, CHECKS, OPTION_LAYERS,
@@ -75,8 +82,8 @@ static const struct option_spec {
     {"convert-again", 'g', NULL, CONVERTS, OPTION_CONVERT_AGAIN,
      "look at every image as if it had never been published, and add what is missing"},
     {"jobs", 'j', "N", CONVERTS, OPTION_JOBS, "layers to fetch and prepare at a time"},
-    {"state-dir", 0, "DIR", CONVERTS | COMMAND_REPAIR, OPTION_STATE_DIR,
-     "where to keep locks and the spool (default: /var/lib/ducc)"},
+    {"state-dir", 0, "DIR", CONVERTS | COMMAND_REPAIR | SHOWS | REBUILDS, OPTION_STATE_DIR,
+     "where to keep what is known, locks and the spool (default: /var/lib/ducc)"},
     {"spool", 't', "DIR", CONVERTS, OPTION_SPOOL,
      "another place for the spool (also: $DUCC_TMP_DIR)"},
     {"temporary-dir", 0, "DIR", CONVERTS, OPTION_SPOOL, NULL}, /* the Go tool's name of it */
@@ -87,8 +94,8 @@ static const struct option_spec {
     {"authfile", 0, "FILE", CONVERTS | ASKS, OPTION_AUTHFILE,
      "credentials for registries, as podman login and docker login write them (docs/registries.md "
      "says where else they are looked for)"},
-    {"json", 0, NULL, CONVERTS | CHECKS, OPTION_JSON,
-     "events and results as JSON lines on standard output"},
+    {"json", 0, NULL, CONVERTS | CHECKS | SHOWS | REBUILDS, OPTION_JSON,
+     "JSON on standard output: events and results, one a line, or what is known (docs/state.md)"},
     {"verbose", 'v', NULL, ALL, OPTION_VERBOSE, "log what is of interest when something is wrong"},
     {"quiet", 'q', NULL, ALL, OPTION_QUIET, "log warnings and errors only"},
     {"help", 'h', NULL, ALL, OPTION_HELP, "this text"},
@@ -114,6 +121,14 @@ static const struct command_spec {
     {"verify", COMMAND_VERIFY, "--layers REPO [LAYER...]",
      "Look for layers that the Go tool left in a form which overlayfs does not know.", 1, SIZE_MAX},
     {"repair", COMMAND_REPAIR, "--layers REPO [LAYER...]", "Rewrite such layers.", 1, SIZE_MAX},
+    {"status", COMMAND_STATUS, "[IMAGE...]",
+     "Show how each image stands: wanted, published, failed and why. Names may be globs.", 0,
+     SIZE_MAX},
+    {"why", COMMAND_WHY, "IMAGE",
+     "Explain one image, from the list that asks for it to the repository.", 1, 1},
+    {"rebuild-state", COMMAND_REBUILD_STATE, "REPO...",
+     "Make the state database anew from what the repositories hold, if it is lost or damaged.", 1,
+     SIZE_MAX},
     {"tags", COMMAND_TAGS, "IMAGE-PATTERN", "List what the tag's wildcard stands for now.", 1, 1},
     {"download-manifest", COMMAND_DOWNLOAD_MANIFEST, "IMAGE",
      "Print the manifest or index, byte for byte; with --platform, what the index has for that.", 1,
@@ -180,6 +195,12 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         return 0;
     case OPTION_REPO:
         o->repository = value;
+        return 0;
+    case OPTION_LIST:
+        o->list = value;
+        return 0;
+    case OPTION_FAILED:
+        o->failed = true;
         return 0;
     case OPTION_STATE_DIR:
         c->worker.state_dir = value;

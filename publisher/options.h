@@ -19,6 +19,9 @@ enum command {
     COMMAND_CHECK_SYNTAX = 64,
     COMMAND_DOWNLOAD_MANIFEST = 128,
     COMMAND_TAGS = 256,
+    COMMAND_STATUS = 512,
+    COMMAND_WHY = 1024,
+    COMMAND_REBUILD_STATE = 2048,
 };
 
 struct options {
@@ -26,11 +29,13 @@ struct options {
     bool help; /* --help: of the command, or of the program */
     bool json;
     bool layers; /* --layers of verify and repair */
+    bool failed; /* --failed of status */
     enum log_level log_level;
     struct convert_options convert;
     const char **platforms; /* of --platform, not yet parsed */
     size_t platform_count, platform_capacity;
     const char *repository; /* --repo */
+    const char *list;       /* --list */
     const char *config;     /* --config */
     const char *authfile;   /* --authfile */
     char **arguments;       /* borrowed from argv, NULL-ended */

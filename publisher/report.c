@@ -36,18 +36,6 @@ struct report {
 /* The log's hook has no argument. */
 static struct report *on_terminal;
 
-struct size_text size_text(uint64_t bytes)
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
-    struct size_text t;
-    double value = (double)bytes;
-    size_t unit = 0;
-    for (; value >= 999.95 && unit < 5; unit++)
-        value /= 1000;
-    snprintf(t.s, sizeof t.s, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
-    return t;
-}
-
 /* ---- terminal ---- */
 
 static void terminal_size(size_t *rows, size_t *columns)

@@ -11,6 +11,7 @@
 #define PUBLISHER_REPORT_H
 
 #include "base/error.h"
+#include "base/quantity.h"
 
 #include <jansson.h>
 #include <stdatomic.h>
@@ -83,11 +84,5 @@ void report_part(struct report *report, const char *image, size_t layers, size_t
 void report_finish(struct report *report, double seconds);
 
 size_t report_count(const struct report *report, enum outcome outcome);
-
-/* "12.3 MB". Powers of 1000. */
-struct size_text {
-    char s[24];
-};
-struct size_text size_text(uint64_t bytes);
 
 #endif

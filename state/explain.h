@@ -27,7 +27,6 @@ struct explanation_line {
 struct question {
     const char *repository; /* NULL: all that know the image */
     const char *image;      /* the public name as the user typed it, tag and digest included */
-    const char *root;       /* where repositories are read: "/cvmfs" */
     int64_t now;
 };
 
@@ -50,5 +49,6 @@ MUST_CHECK int explain(struct database *db, const struct question *question,
                        struct explanations *out, struct error *err);
 void explanations_release(struct explanations *explanations);
 json_t *explanation_json(const struct explanation *explanation);
+json_t *history_item_json(const struct history_item *item);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include "base/memory.h"
 #include "state/history.h"
-#include "state/retry.h"
+#include "state/next_try.h"
 #include "state/statement.h"
 
 #include <string.h>
@@ -18,6 +18,12 @@ static const char *const state_words[NAME_STATE_COUNT] = {
 const char *name_state_word(enum name_state state)
 {
     return state_words[state];
+}
+
+char *name_path(const char *repository, const char *name)
+{
+    bool is_directory = repository[0] == '/' || repository[0] == '.';
+    return xasprintf("%s%s/%s", is_directory ? "" : "/cvmfs/", repository, name);
 }
 
 enum name_state name_state(const struct name_record *r)
@@ -382,7 +388,7 @@ static int set_failed(struct database *db, const struct name_record *before, con
     bind_text(&st, platform);
     bind_int(&st, now);
     bind_size(&st, before->attempts + 1);
-    bind_int(&st, now + retry_pause(why->kind, why->retryable, before->attempts + 1, random));
+    bind_int(&st, now + next_try_pause(why->kind, why->retryable, before->attempts + 1, random));
     return statement_run(&st, err);
 }
 

@@ -60,6 +60,8 @@ struct name_record {
 void name_record_release(struct name_record *record);
 enum name_state name_state(const struct name_record *record);
 const char *name_state_word(enum name_state state); /* "published" */
+/* Where clients see it: "/cvmfs/REPOSITORY/NAME", or below a directory. Owned. */
+char *name_path(const char *repository, const char *name);
 
 /* One image of a name that was published for a platform. */
 struct name_publication {
@@ -82,9 +84,9 @@ MUST_CHECK int names_published(struct database *db, const char *repository, cons
 /* It was found published as it should be: the same without history and times. */
 MUST_CHECK int names_confirmed(struct database *db, const char *repository, const char *name,
                                const struct name_publication *what, int64_t now, struct error *err);
-/* A try failed: counted, and the next one set by retry.h. ERROR_CANCELLED is no failure and counts
- * nothing. `platform`: whose image it was; then only that one's success takes it back. NULL: the
- * name's as a whole. */
+/* A try failed: counted, and the next one set by next_try.h. ERROR_CANCELLED is no failure and
+ * counts nothing. `platform`: whose image it was; then only that one's success takes it back. NULL:
+ * the name's as a whole. */
 MUST_CHECK int names_failed(struct database *db, const char *repository, const char *name,
                             const char *platform, const struct error *why, int64_t now,
                             struct error *err);

@@ -1,4 +1,4 @@
-/* state/names.h, lists.h, history.h, events.h, runs.h, retry.h: what is recorded is what is read
+/* state/names.h, lists.h, history.h, events.h, runs.h, next_try.h: what is recorded is what is read
  * back, and what follows from it. Times are given, so that years pass in a moment. */
 #include "check.h"
 
@@ -6,7 +6,7 @@
 #include "state/history.h"
 #include "state/lists.h"
 #include "state/names.h"
-#include "state/retry.h"
+#include "state/next_try.h"
 #include "state/runs.h"
 
 #define REPO  "images.example.org"
@@ -652,11 +652,11 @@ static void test_retry__pauses(void **state)
     };
     static const uint32_t random[] = {0, 1, 12345, 0x7fffffff, 0xffffffff};
     for (size_t i = 0; i < COUNT(table); i++) {
-        assert_int_equal(retry_pause(table[i].kind, table[i].retryable, table[i].attempts, 0),
+        assert_int_equal(next_try_pause(table[i].kind, table[i].retryable, table[i].attempts, 0),
                          table[i].seconds);
         for (size_t k = 0; k < COUNT(random); k++)
             assert_in_range(
-                retry_pause(table[i].kind, table[i].retryable, table[i].attempts, random[k]),
+                next_try_pause(table[i].kind, table[i].retryable, table[i].attempts, random[k]),
                 table[i].seconds - table[i].seconds / 4, table[i].seconds);
     }
 }

@@ -1,6 +1,6 @@
 /* When to try again what failed: pauses that grow. Pure functions. */
-#ifndef STATE_RETRY_H
-#define STATE_RETRY_H
+#ifndef STATE_NEXT_TRY_H
+#define STATE_NEXT_TRY_H
 
 #include "base/error.h"
 
@@ -15,6 +15,6 @@
  * image, a missing permission) waits the longest at once; a busy repository a minute each time. Of
  * the pause, up to a quarter is cut off by `random` (any number), so that what failed together
  * does not come back together. */
-int64_t retry_pause(enum error_kind kind, bool retryable, unsigned attempts, uint32_t random);
+int64_t next_try_pause(enum error_kind kind, bool retryable, unsigned attempts, uint32_t random);
 
 #endif

@@ -1,4 +1,4 @@
-#include "state/retry.h"
+#include "state/next_try.h"
 
 /* What somebody has to change before a try can succeed. */
 static bool waits_for_somebody(enum error_kind kind, bool retryable)
@@ -31,7 +31,7 @@ static int64_t longest(enum error_kind kind, bool retryable, unsigned attempts)
     return pause < RETRY_MAX_SECONDS ? pause : RETRY_MAX_SECONDS;
 }
 
-int64_t retry_pause(enum error_kind kind, bool retryable, unsigned attempts, uint32_t random)
+int64_t next_try_pause(enum error_kind kind, bool retryable, unsigned attempts, uint32_t random)
 {
     int64_t pause = longest(kind, retryable, attempts);
     return pause - (int64_t)(random % (uint64_t)(pause / 4 + 1));
