@@ -2,6 +2,7 @@
 
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "publisher/recorder.h"
 #include "publisher/workers.h"
 
 /* All repositories must be usable before anything is done. */
@@ -11,6 +12,17 @@ static int open_all(struct workers *workers, const struct wishes *wishes, struct
         struct worker *worker;
         if (workers_get(workers, wishes->groups[i].repository, &worker, err) < 0)
             return -1;
+    }
+    return 0;
+}
+
+static int record_lists(struct workers *workers, const struct wishes *wishes, struct error *err)
+{
+    for (size_t i = 0; i < wishes->list_count; i++) {
+        struct worker *worker;
+        if (workers_get(workers, wishes->lists[i].repository, &worker, err) < 0)
+            return -1;
+        recorder_list(worker_recorder(worker), &wishes->lists[i]);
     }
     return 0;
 }
@@ -56,7 +68,8 @@ enum exit_status convert(const struct convert_options *o, struct wishes *wishes,
     double start = clock_monotonic();
     struct report *report = report_new(o->form, true);
     struct workers workers = {.options = o->worker, .report = report};
-    bool opened = open_all(&workers, wishes, err) == 0;
+    workers.options.run = "convert";
+    bool opened = open_all(&workers, wishes, err) == 0 && record_lists(&workers, wishes, err) == 0;
     int result = opened ? work(o, &workers, wishes, err) : -1;
     workers_stop(&workers);
     if (opened)

@@ -1,5 +1,6 @@
 #include "publisher/job.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <string.h>
@@ -7,6 +8,7 @@
 struct job *jobs_add(struct jobs *jobs)
 {
     struct job *job = xcalloc(1, sizeof *job);
+    job->noticed = clock_monotonic();
     job->image.index = job->image.manifest = job->image.config = job->image.nested =
         job->polled.bytes = (struct buf)BUF_INIT;
     jobs_append(jobs, job);

@@ -29,6 +29,7 @@ struct job {
     struct error error;
     struct image_needs needs;
     uint64_t layers_new, layers_present;
+    double noticed; /* clock_monotonic() when its names were resolved */
     struct tracked_image tracked;
 
     /* From the worker, when it is resolved. */

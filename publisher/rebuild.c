@@ -47,7 +47,6 @@ static void describe(const struct buf *manifest, struct name_publication *out)
     if (manifest_parse(manifest->data, manifest->len, &m, &ignored) < 0)
         return;
     out->image_id = m.config.digest;
-    out->bytes = m.config.size;
     for (size_t i = 0; i < m.layer_count; i++)
         out->bytes += m.layers[i].foreign ? 0 : m.layers[i].blob.size;
     manifest_release(&m);
@@ -102,7 +101,7 @@ static int add_name(struct rebuild *b, const char *folder, const char *name, boo
                                  .leads = leads};
     describe(&manifest, &p);
     p.bytes_new = 0;
-    if (names_confirmed(b->db, b->key, name, &p, b->now, err) < 0)
+    if (names_confirmed(b->db, b->key, name, &p, err) < 0)
         return -1;
     if (!leads)
         return 0;

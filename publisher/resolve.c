@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "publisher/recorder.h"
 #include "repository/documents.h"
 #include "registry/cosign.h"
 #include "wishlist/glob.h"
@@ -19,11 +20,20 @@ void wanted_add(struct wanted_list *list, struct reference *ref, bool is_pattern
     *ref = (struct reference){0};
 }
 
+void wanted_set_entry(struct wanted_list *list, const char *url, const char *entry)
+{
+    struct wanted *last = &list->items[list->count - 1];
+    last->list = xstrdup(url);
+    last->entry = xstrdup(entry);
+}
+
 void wanted_release(struct wanted_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
         reference_release(&list->items[i].ref);
         free(list->items[i].origin);
+        free(list->items[i].list);
+        free(list->items[i].entry);
     }
     free(list->items);
     *list = (struct wanted_list){0};
@@ -63,6 +73,12 @@ static void report_failure(struct resolver *r, const struct reference *ref,
         error_wrap(err, "wanted by %s", wish->origin);
     error_move(&result.error, err);
     report_result(r->report, &result);
+}
+
+static void record_failure(struct resolver *r, const struct reference *ref, const struct error *why)
+{
+    _cleanup_free_ char *name = reference_name(ref);
+    recorder_failed(r->o->recorder, name, why);
 }
 
 /* ---- 1: wildcards ---- */
@@ -117,6 +133,19 @@ static void add_name(struct resolver *r, struct reference *ref, const struct wan
     r->names[r->name_count++] = (struct name){.ref = *ref, .wish = wish};
 }
 
+static void record_names(struct resolver *r, const struct wanted *w, const struct expansion *x)
+{
+    if (!w->is_pattern || !r->o->recorder)
+        return; /* it stands for itself */
+    char **names = xcalloc(x->count, sizeof *names);
+    for (size_t i = 0; i < x->count; i++)
+        names[i] = reference_name(&x->refs[i]);
+    recorder_expanded(r->o->recorder, w, (const char *const *)names, x->count);
+    for (size_t i = 0; i < x->count; i++)
+        free(names[i]);
+    free(names);
+}
+
 static void expand_wishes(struct resolver *r)
 {
     void *seen = NULL;
@@ -127,10 +156,12 @@ static void expand_wishes(struct resolver *r)
         const struct wanted *w = &r->wanted->items[i];
         if (x->error.kind != ERROR_NONE) {
             /* Half a list of tags is not acted on: it will be whole another time. */
+            recorder_not_expanded(r->o->recorder, w, &x->error);
             report_failure(r, &w->ref, w, &x->error);
             for (size_t k = 0; k < x->count; k++)
                 reference_release(&x->refs[k]);
         } else {
+            record_names(r, w, x);
             for (size_t k = 0; k < x->count; k++)
                 add_name(r, &x->refs[k], w, &seen);
         }
@@ -195,6 +226,7 @@ static void group_names(struct resolver *r)
     for (size_t i = 0; i < r->name_count; i++) {
         struct name *n = &r->names[i];
         if (n->error.kind != ERROR_NONE) {
+            record_failure(r, &n->ref, &n->error);
             report_failure(r, &n->ref, n->wish, &n->error);
             reference_release(&n->ref);
             fetched_manifest_release(&n->polled);
@@ -415,6 +447,7 @@ static int check_signatures(struct resolver *r, struct job *job, struct error *e
             error_move(err, &why);
             return -1;
         }
+        record_failure(r, &image->names[i], &why);
         report_failure(r, &image->names[i], NULL, &why);
         reference_release(&image->names[i]);
         memmove(&image->names[i], &image->names[i + 1],

@@ -26,7 +26,8 @@
 struct wanted {
     struct reference ref; /* the tag may be a pattern */
     bool is_pattern;
-    char *origin; /* "recipe.yaml:12:7", or NULL: the command line */
+    char *origin;       /* "recipe.yaml:12:7", or NULL: the command line */
+    char *list, *entry; /* what records call them (state/lists.h); NULL: not recorded */
 };
 
 struct wanted_list {
@@ -36,9 +37,13 @@ struct wanted_list {
 /* Takes *ref over; `origin` is copied. */
 void wanted_add(struct wanted_list *list, struct reference *ref, bool is_pattern,
                 const char *origin);
+/* Of the wish that was added last. */
+void wanted_set_entry(struct wanted_list *list, const char *url, const char *entry);
 void wanted_release(struct wanted_list *list);
 
+struct recorder;
 struct resolve_options {
+    struct recorder *recorder; /* publisher/recorder.h; NULL: nothing is recorded */
     struct registry_client *client;
     const struct plan_target *target; /* with the Podman store's lists as published, */
     pthread_rwlock_t *podman_lock;    /* which are read with this held for reading */

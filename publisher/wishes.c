@@ -21,6 +21,9 @@ void wishes_release(struct wishes *w)
         release_platforms(g->platforms, g->platform_count);
         wanted_release(&g->wanted);
     }
+    for (size_t i = 0; i < w->list_count; i++)
+        wished_list_release(&w->lists[i]);
+    free(w->lists);
     for (size_t i = 0; i < w->failed_count; i++) {
         free(w->failed[i].name);
         error_release(&w->failed[i].error);
@@ -140,6 +143,7 @@ static void take_wish(struct wish_group *g, const struct recipe *recipe, struct 
     struct reference ref;
     reference_copy(&ref, &wish->ref);
     wanted_add(&g->wanted, &ref, wish->selector != NULL, origin);
+    wanted_set_entry(&g->wanted, recipe->files[wish->file].path, wish->text);
 }
 
 int wishes_add_recipe(struct wishes *w, const struct recipe *recipe,
@@ -162,6 +166,8 @@ int wishes_add_recipe(struct wishes *w, const struct recipe *recipe,
         }
     }
     free(taken);
+    if (result == 0)
+        wished_lists_add_recipe(w, recipe, settings);
     return result;
 }
 
@@ -177,6 +183,8 @@ int wishes_add_images(struct wishes *w, char *const *images, size_t count,
         if (reference_parse(images[i], REFERENCE_TAG_PATTERN, &ref, err) < 0)
             return -1;
         wanted_add(&g->wanted, &ref, ref.tag && strchr(ref.tag, '*'), NULL);
+        wanted_set_entry(&g->wanted, LIST_COMMAND_LINE, images[i]);
     }
+    wished_lists_add_images(w, g->repository, &g->wanted);
     return 0;
 }

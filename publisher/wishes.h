@@ -12,6 +12,7 @@
 #include "publisher/resolve.h"
 #include "registry/manifest.h"
 #include "repository/policy.h"
+#include "state/lists.h"
 #include "wishlist/recipe.h"
 
 struct wish_group {
@@ -23,9 +24,22 @@ struct wish_group {
     struct wanted_list wanted;
 };
 
+/* A list that wishes come from, as the state database keeps it (state/lists.h): a file of a recipe,
+ * or LIST_COMMAND_LINE. */
+struct wished_list {
+    char *repository, *url;
+    char *revision, *contact; /* NULL: not said */
+    struct list_entry *entries;
+    char **plain; /* one an entry: the only name it stands for; NULL: it is a selector */
+    size_t entry_count, entry_capacity;
+};
+void wished_list_release(struct wished_list *list);
+
 struct wishes {
     struct wish_group *groups;
     size_t count, capacity;
+    struct wished_list *lists;
+    size_t list_count, list_capacity;
     struct result *failed; /* entries that could not be understood */
     size_t failed_count, failed_capacity;
 };
@@ -47,6 +61,12 @@ MUST_CHECK int wishes_add_recipe(struct wishes *wishes, const struct recipe *rec
 /* Images as they are written on a command line; the settings name the repository. */
 MUST_CHECK int wishes_add_images(struct wishes *wishes, char *const *images, size_t count,
                                  const struct wish_settings *settings, struct error *err);
+
+/* For wishes.c: the lists of what it has been given. */
+void wished_lists_add_recipe(struct wishes *wishes, const struct recipe *recipe,
+                             const struct wish_settings *settings);
+void wished_lists_add_images(struct wishes *wishes, const char *repository,
+                             const struct wanted_list *images);
 
 #define _cleanup_wishes_ __attribute__((cleanup(wishes_release)))
 

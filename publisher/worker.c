@@ -8,6 +8,7 @@
 #include "publisher/claims.h"
 #include "publisher/committer.h"
 #include "publisher/fetch.h"
+#include "publisher/recorder.h"
 #include "state/state.h"
 
 #include <pthread.h>
@@ -26,6 +27,7 @@ struct worker {
     struct report *report;
     struct state state;
     struct repository *repository;
+    struct recorder *recorder; /* NULL: a dry run */
     struct spool spool;
     struct fetch *fetch;
     struct claims *claims;
@@ -51,6 +53,7 @@ struct worker {
 
 static void report_job(struct worker *w, struct job *job, enum outcome outcome)
 {
+    recorder_decided(w->recorder, job, outcome);
     for (size_t i = 0; i < job->image.name_count; i++) {
         struct result result = {.name = image_label(&job->image, i),
                                 .outcome = outcome,
@@ -131,6 +134,7 @@ static void take_job(struct worker *w, struct batch *batch, struct job *job)
     job->order = order_ref(batch->order);
     job->sequence = batch->sequence;
     job->rank = job_rank(batch->order->urgency, is_new(w, job));
+    recorder_seen(w->recorder, job);
     claims_enter(w->claims, job);
     pthread_mutex_lock(&w->lock);
     w->jobs++;
@@ -159,7 +163,8 @@ static void resolve_batch(struct worker *w, struct batch *batch)
         fail_batch(w, batch, &err);
         return;
     }
-    struct resolve_options options = {.client = order->access->client,
+    struct resolve_options options = {.recorder = w->recorder,
+                                      .client = order->access->client,
                                       .target = &target,
                                       .podman_lock = &w->podman_lock,
                                       .platforms = order->platforms,
@@ -266,6 +271,18 @@ static int open_repository(struct worker *w, struct error *err)
     return spool_open(&w->spool, w->state.spool_dir, o->spool_limit, err);
 }
 
+static int open_recorder(struct worker *w, struct error *err)
+{
+    struct recorder_options options = {
+        .state_dir = w->o.state_dir, .repository = w->repository, .run = w->o.run};
+    return w->o.dry_run ? 0 : recorder_open(&options, &w->recorder, err);
+}
+
+struct recorder *worker_recorder(struct worker *w)
+{
+    return w->recorder;
+}
+
 static void *commit_thread(void *arg)
 {
     struct worker *w = arg;
@@ -325,7 +342,7 @@ int worker_start(const struct worker_options *options, struct report *report, st
     pthread_cond_init(&w->changed, NULL);
     init_podman_lock(w);
     w->claims = claims_new();
-    if (open_repository(w, err) < 0) {
+    if (open_repository(w, err) < 0 || open_recorder(w, err) < 0) {
         worker_stop(w);
         return -1;
     }
@@ -406,6 +423,10 @@ void worker_stop(struct worker *w)
     if (w->fetch)
         stop_threads(w);
     drop_batches(w);
+    recorder_settle(w->recorder);
+    recorder_close(w->recorder, w->committer.broken  ? w->committer.error.message
+                                : cancel_requested() ? "stopped"
+                                                     : "ok");
     error_release(&w->committer.error);
     claims_free(w->claims);
     podman_lists_release(&w->podman);

@@ -35,7 +35,8 @@ struct worker_options {
     uint64_t spool_limit;    /* bytes; 0: nine tenths of what is free */
     size_t jobs;             /* layers at a time; 0: by the number of processors */
     uint64_t revision_limit; /* bytes of new content in one revision; 0: the default */
-    bool dry_run;            /* plan, print, and publish nothing */
+    bool dry_run;            /* plan, print, record and publish nothing */
+    const char *run;         /* the kind of run that its life is (state/runs.h); NULL: none */
     bool json;               /* how plans are printed */
     /* Run on when somebody else has a transaction open, and try again when it has ended. */
     bool patient;
@@ -53,6 +54,8 @@ void worker_submit(struct worker *worker, struct order *order, struct wanted_lis
 void worker_sweep(struct worker *worker);
 /* Until every wish is decided, a stop is asked for, or the repository cannot be used. */
 void worker_drain(struct worker *worker);
+/* Where it notes what it does; NULL in a dry run. publisher/recorder.h */
+struct recorder *worker_recorder(struct worker *worker);
 /* How much is not decided: batches and jobs. */
 size_t worker_load(struct worker *worker);
 /* Why the repository cannot be used any more; NULL: it can. After worker_drain(). */

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 /* Where CernVM-FS mounts repositories; tests set another place. */
@@ -136,4 +137,14 @@ int repository_readlink(const struct repository *r, const char *path, struct buf
     else if (errno != ENOENT && errno != ENOTDIR && errno != EINVAL)
         return error_set_errno(err, ERROR_IO, errno, "%s: cannot look at it", full);
     return 0;
+}
+
+uint64_t repository_revision(const struct repository *repository)
+{
+    char text[32];
+    ssize_t len = getxattr(repository->view, "user.revision", text, sizeof text - 1);
+    if (len <= 0)
+        return 0;
+    text[len] = '\0';
+    return strtoull(text, NULL, 10);
 }

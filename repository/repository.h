@@ -93,6 +93,9 @@ MUST_CHECK int repository_read(const struct repository *repository, const char *
 /* A symlink's text, appended; nothing and 0 if there is no symlink. */
 MUST_CHECK int repository_readlink(const struct repository *repository, const char *path,
                                    struct buf *out, struct error *err);
+/* Of CernVM-FS, as clients will see it next; 0 if it is not known, or the repository is a
+ * directory. */
+uint64_t repository_revision(const struct repository *repository);
 /* For back ends: remove files below the directory `root`, whose directories keep their times. */
 MUST_CHECK int remove_files(int root, const char *const *paths, size_t count, struct error *err);
 /* The path in the file system. Owned. */

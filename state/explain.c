@@ -183,7 +183,7 @@ static void explain_upstream(const struct subject *x, struct explanation *e)
             r->gone_count, r->gone_count == 1 ? "" : "s", when(x, r->gone_first_at).s,
             when(x, r->gone_last_at).s);
     if (!r->checked_at)
-        say(e, EXPLAIN_UPSTREAM, "The registry has not answered for it yet.");
+        say(e, EXPLAIN_UPSTREAM, "The registry has not said yet what it is.");
     else if (digest_is_set(&r->wanted))
         say(e, EXPLAIN_UPSTREAM,
             "The registry last answered for it at %s: it is %s, first seen at %s.",

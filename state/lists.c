@@ -42,8 +42,8 @@ void wants_release(struct wants *wants)
 
 /* ---- a list is read ---- */
 
-static int find_list(struct database *db, const char *repository, const char *url, int64_t *out,
-                     struct error *err)
+int lists_find(struct database *db, const char *repository, const char *url, int64_t *out,
+               struct error *err)
 {
     struct statement make _cleanup_statement_ = STATEMENT_INIT;
     struct statement st _cleanup_statement_ = STATEMENT_INIT;
@@ -130,7 +130,7 @@ int lists_read(struct database *db, const struct list_record *list, int64_t now,
     struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
     int64_t id = 0;
     if (transaction_begin(db, &t, err) < 0 ||
-        find_list(db, list->repository, list->url, &id, err) < 0 ||
+        lists_find(db, list->repository, list->url, &id, err) < 0 ||
         set_list(db, id, list, now, err) < 0 ||
         run_with_id(db, "UPDATE entries SET stays = 0 WHERE list = ?", id, err) < 0 ||
         set_entries(db, id, list, now, err) < 0 ||
@@ -148,7 +148,7 @@ int lists_failed(struct database *db, const char *repository, const char *url,
     struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
     struct statement st _cleanup_statement_ = STATEMENT_INIT;
     int64_t id = 0;
-    if (transaction_begin(db, &t, err) < 0 || find_list(db, repository, url, &id, err) < 0 ||
+    if (transaction_begin(db, &t, err) < 0 || lists_find(db, repository, url, &id, err) < 0 ||
         statement_prepare(db, "UPDATE lists SET fetched_at = ?, error = ? WHERE id = ?", &st, err) <
             0)
         return -1;
@@ -160,25 +160,18 @@ int lists_failed(struct database *db, const char *repository, const char *url,
     return transaction_commit(&t, err);
 }
 
-int lists_ask(struct database *db, const char *repository, const char *const *texts, size_t count,
-              int64_t now, int64_t *out_id, struct error *err)
+int lists_ask(struct database *db, const struct list_record *list, int64_t now, int64_t *out_id,
+              struct error *err)
 {
     struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
-    struct statement st _cleanup_statement_ = STATEMENT_INIT;
     int64_t id = 0;
-    const struct list_record nothing = {0};
     if (transaction_begin(db, &t, err) < 0 ||
-        find_list(db, repository, LIST_COMMAND_LINE, &id, err) < 0 ||
-        set_list(db, id, &nothing, now, err) < 0 || statement_prepare(db, SET_ENTRY, &st, err) < 0)
+        lists_find(db, list->repository, LIST_COMMAND_LINE, &id, err) < 0 ||
+        set_list(db, id, list, now, err) < 0 || set_entries(db, id, list, now, err) < 0 ||
+        transaction_commit(&t, err) < 0)
         return -1;
-    for (size_t i = 0; i < count; i++) {
-        _cleanup_free_ char *text = xstrdup(texts[i]);
-        if (set_entry(&st, id, &(struct list_entry){.text = text}, now, err) < 0)
-            return -1;
-    }
-    if (transaction_commit(&t, err) < 0)
-        return -1;
-    *out_id = id;
+    if (out_id)
+        *out_id = id;
     return 0;
 }
 

@@ -42,6 +42,9 @@ struct list_record {
  * suspended, error) are looked at. *out_id may be NULL. */
 MUST_CHECK int lists_read(struct database *db, const struct list_record *list, int64_t now,
                           int64_t *out_id, struct error *err);
+/* The number of a list; it is made if it is not known. */
+MUST_CHECK int lists_find(struct database *db, const char *repository, const char *url,
+                          int64_t *out_id, struct error *err);
 /* It could not be read: what was known stays. */
 MUST_CHECK int lists_failed(struct database *db, const char *repository, const char *url,
                             const struct error *why, int64_t now, struct error *err);
@@ -58,9 +61,9 @@ MUST_CHECK int lists_expanded(struct database *db, int64_t list, const char *ent
 MUST_CHECK int lists_not_expanded(struct database *db, int64_t list, const char *entry_text,
                                   const struct error *why, int64_t now, struct error *err);
 
-/* Entries of LIST_COMMAND_LINE; then lists_expanded() as for any other. */
-MUST_CHECK int lists_ask(struct database *db, const char *repository, const char *const *texts,
-                         size_t count, int64_t now, int64_t *out_id, struct error *err);
+/* As lists_read(), for LIST_COMMAND_LINE, whatever the list's URL: no entry goes. */
+MUST_CHECK int lists_ask(struct database *db, const struct list_record *list, int64_t now,
+                         int64_t *out_id, struct error *err);
 /* Take back whatever the command line asked for that stands for this name. */
 MUST_CHECK int lists_withdraw(struct database *db, const char *repository, const char *name,
                               struct error *err);

@@ -217,9 +217,9 @@ static int set_image(struct database *db, const char *repository, const char *na
                      const struct name_publication *what, bool is_news, struct error *err)
 {
     static const char *const steps[] = {
-        /* of another digest: what the tag pointed to before */
+        /* of another digest: what the tag pointed to before; of a platform not known then */
         "DELETE FROM images WHERE name = (SELECT id FROM names WHERE repository = ?1 AND name = "
-        "?2) AND digest <> ?3",
+        "?2) AND (digest <> ?3 OR (platform = '' AND ?4 <> ''))",
         "INSERT INTO images (name, platform, digest, bytes, bytes_new) SELECT id, ?4, ?3, ?5, ?6 "
         "FROM names WHERE repository = ?1 AND name = ?2 ON CONFLICT (name, platform) DO UPDATE SET "
         "bytes = excluded.bytes, bytes_new = iif(?7, excluded.bytes_new, bytes_new)",
@@ -233,10 +233,11 @@ static int set_image(struct database *db, const char *repository, const char *na
             return -1;
         bind_text(&st, repository);
         bind_text(&st, name);
-        if (i < 2)
+        if (i < 2) {
             bind_digest(&st, &what->digest);
-        if (i == 1) {
             bind_text(&st, what->platform ? what->platform : "");
+        }
+        if (i == 1) {
             bind_size(&st, what->bytes);
             bind_size(&st, what->bytes_new);
             bind_int(&st, is_news);
@@ -334,16 +335,14 @@ int names_published(struct database *db, const char *repository, const char *nam
 }
 
 int names_confirmed(struct database *db, const char *repository, const char *name,
-                    const struct name_publication *what, int64_t now, struct error *err)
+                    const struct name_publication *what, struct error *err)
 {
     struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
     struct statement st _cleanup_statement_ = STATEMENT_INIT;
     if (transaction_begin(db, &t, err) < 0 ||
-        prepare_change(db, repository, name,
-                       SET_PUBLISHED ", checked_at = max(checked_at, ?7)" OF_NAME, &st, err) < 0)
+        prepare_change(db, repository, name, SET_PUBLISHED OF_NAME, &st, err) < 0)
         return -1;
     bind_publication(&st, what);
-    bind_int(&st, now);
     if (statement_run(&st, err) < 0 || set_image(db, repository, name, what, false, err) < 0)
         return -1;
     return transaction_commit(&t, err);

@@ -39,7 +39,7 @@ struct name_record {
     int64_t changed_at;   /* `wanted` became what it is */
     int64_t published_at; /* `published` became what it is */
     double seconds;       /* from noticing the change to published */
-    uint64_t bytes;       /* compressed layers and configuration, of all platforms */
+    uint64_t bytes;       /* of compressed layers, of all platforms */
     uint64_t bytes_new;   /* of these, what the repository did not have: the rest was shared */
     uint64_t revision;    /* of the repository, that published it; 0: not known */
     char *asked_by;       /* then: "URL:LINE@REVISION", one of those; NULL: not known */
@@ -83,7 +83,7 @@ MUST_CHECK int names_published(struct database *db, const char *repository, cons
                                const struct name_publication *what, int64_t now, struct error *err);
 /* It was found published as it should be: the same without history and times. */
 MUST_CHECK int names_confirmed(struct database *db, const char *repository, const char *name,
-                               const struct name_publication *what, int64_t now, struct error *err);
+                               const struct name_publication *what, struct error *err);
 /* A try failed: counted, and the next one set by next_try.h. ERROR_CANCELLED is no failure and
  * counts nothing. `platform`: whose image it was; then only that one's success takes it back. NULL:
  * the name's as a whole. */

@@ -1,0 +1,59 @@
+/*
+ * The recorder: what the worker of one repository notes in the state database while it works.
+ *
+ * It may be called from any thread; what it is told is written in transactions of many, at the
+ * latest a second later, and at once when something was published. If writing fails, that is
+ * logged and the work goes on: what is published stands in the repository.
+ *
+ *     recorder_open()       with the repository's lock held. A repository that the database does
+ *                           not know is read into it first (publisher/rebuild.h).
+ *     recorder_lists()      lists were read; recorder_expanded(): what an entry stands for
+ *     recorder_seen()       the registry said what a tag points to
+ *     recorder_decided()    published, unchanged, failed; recorder_failed(): before there is a job
+ *     recorder_settle()     after a pass: what nobody asks for is unwanted
+ *     recorder_close()
+ *
+ * All but recorder_open() do nothing with NULL, which a dry run has.
+ */
+#ifndef PUBLISHER_RECORDER_H
+#define PUBLISHER_RECORDER_H
+
+#include "publisher/job.h"
+#include "publisher/wishes.h"
+#include "repository/repository.h"
+#include "state/database.h"
+#include "state/runs.h"
+
+struct recorder;
+
+struct recorder_options {
+    const char *state_dir;               /* NULL: the default */
+    const struct repository *repository; /* must live as long as the recorder */
+    const char *run;                     /* kind of run that it stands for; NULL: none */
+};
+/* As database_open(), rebuild_names(). */
+MUST_CHECK int recorder_open(const struct recorder_options *options, struct recorder **out,
+                             struct error *err);
+/* Writes what is left, ends the run. `outcome` is "ok", or what ended it. */
+void recorder_close(struct recorder *recorder, const char *outcome);
+
+/* A list as it was read, or why it could not be. */
+void recorder_list(struct recorder *recorder, const struct wished_list *list);
+void recorder_list_failed(struct recorder *recorder, const char *url, const struct error *why);
+/* What a wish stands for now: public names; or why that could not be found out. */
+void recorder_expanded(struct recorder *recorder, const struct wanted *wish,
+                       const char *const *names, size_t count);
+void recorder_not_expanded(struct recorder *recorder, const struct wanted *wish,
+                           const struct error *why);
+
+/* The job's names point to its tag_digest. */
+void recorder_seen(struct recorder *recorder, const struct job *job);
+void recorder_decided(struct recorder *recorder, const struct job *job, enum outcome outcome);
+/* A name of which nothing is known but why it could not be looked at. */
+void recorder_failed(struct recorder *recorder, const char *name, const struct error *why);
+
+void recorder_settle(struct recorder *recorder);
+/* Whether to try an image now: false while a failure of just this digest waits for its next try. */
+bool recorder_is_due(struct recorder *recorder, const char *name, const struct digest *wanted);
+
+#endif
