@@ -1,5 +1,6 @@
 #include "layers/layer_index.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/path.h"
 
@@ -9,6 +10,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define COPY_SIZE ((size_t)1 << 20)
 
 static int corrupt(const char *what, struct error *err)
 {
@@ -145,21 +148,17 @@ int layer_index_open_memory(const void *bytes, size_t len, struct layer_index *o
     return 0;
 }
 
-int layer_index_open(const char *path, bool check_all, struct layer_index *out, struct error *err)
+static int map_index(int fd, bool check_all, struct layer_index *out, struct error *err)
 {
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set_errno(err, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_IO, errno,
-                               "%s: cannot open", path);
+    if (fstat(fd, &st) < 0)
+        return error_set_errno(err, ERROR_IO, errno, "cannot read");
     size_t size = (size_t)st.st_size;
-    if (size < sizeof(struct layer_index_header)) {
-        corrupt("too short", err);
-        return error_wrap(err, "%s", path);
-    }
+    if (size < sizeof(struct layer_index_header))
+        return corrupt("too short", err);
     void *map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (map == MAP_FAILED)
-        return error_set_errno(err, ERROR_IO, errno, "%s: cannot map", path);
+        return error_set_errno(err, ERROR_IO, errno, "cannot map");
     struct layer_index x = {.header = map, .map = map, .map_size = size};
     int result = check_header(&x, size, err);
     if (result == 0) {
@@ -171,10 +170,59 @@ int layer_index_open(const char *path, bool check_all, struct layer_index *out, 
     }
     if (result < 0) {
         munmap(map, size);
-        return error_wrap(err, "%s", path);
+        return -1;
     }
     *out = x;
     return 0;
+}
+
+static int open_file(const char *path, struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        error_set_errno(err, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_IO, errno, "%s: cannot open",
+                        path);
+    return fd;
+}
+
+int layer_index_open(const char *path, bool check_all, struct layer_index *out, struct error *err)
+{
+    _cleanup_close_ int fd = open_file(path, err);
+    if (fd < 0)
+        return -1;
+    return map_index(fd, check_all, out, err) < 0 ? error_wrap(err, "%s", path) : 0;
+}
+
+static int copy_file(int from, int to, struct error *err)
+{
+    _cleanup_free_ char *bytes = xmalloc(COPY_SIZE);
+    ssize_t n;
+    while ((n = read(from, bytes, COPY_SIZE)) != 0)
+        if ((n < 0 && errno != EINTR) || (n > 0 && file_write_all(to, bytes, (size_t)n) < 0))
+            return error_set_errno(err, ERROR_IO, errno, "cannot copy");
+    return 0;
+}
+
+int layer_index_open_copy(const char *path, const char *scratch, struct layer_index *out,
+                          struct error *err)
+{
+    _cleanup_free_ char *name = xasprintf("%s/index-XXXXXX", scratch);
+    _cleanup_close_ int from = open_file(path, err);
+    if (from < 0)
+        return -1;
+    _cleanup_close_ int to = mkostemp(name, O_CLOEXEC);
+    if (to < 0)
+        return error_set_errno(err, ERROR_IO, errno, "%s: cannot make a temporary file", scratch);
+    unlink(name);
+    if (copy_file(from, to, err) < 0 || map_index(to, true, out, err) < 0)
+        return error_wrap(err, "%s", path);
+    return 0;
+}
+
+void layer_index_forget_pages(const struct layer_index *x)
+{
+    if (x->map)
+        madvise(x->map, x->map_size, MADV_DONTNEED); /* they can be read again */
 }
 
 void layer_index_release(struct layer_index *x)

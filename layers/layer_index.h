@@ -90,6 +90,13 @@ struct layer_index {
  * `check_all` every record is checked (an index from outside the spool); else the header only. */
 MUST_CHECK int layer_index_open(const char *path, bool check_all, struct layer_index *out,
                                 struct error *err);
+/* The same for a copy of the file, made in the folder `scratch` and gone with the map; every record
+ * is checked. What is mapped is open, and below a CernVM-FS repository nothing may be open while a
+ * commit runs. */
+MUST_CHECK int layer_index_open_copy(const char *path, const char *scratch, struct layer_index *out,
+                                     struct error *err);
+/* All of it has been read, and little of it will be again: give the memory back. */
+void layer_index_forget_pages(const struct layer_index *index);
 MUST_CHECK int layer_index_open_memory(const void *bytes, size_t len, struct layer_index *out,
                                        struct error *err);
 void layer_index_release(struct layer_index *index);

@@ -103,7 +103,8 @@ static struct changeset *plan(struct committer *c, struct group *g, struct plan_
         struct image **images = xcalloc(g->count, sizeof(struct image *));
         for (size_t i = 0; i < g->count; i++)
             images[i] = &g->jobs[i]->image;
-        struct plan_target target = {c->o.repository, &g->jobs[0]->order->policy, c->o.podman};
+        struct plan_target target = {c->o.repository, &g->jobs[0]->order->policy, c->o.podman,
+                                     c->o.spool->dir};
         pthread_rwlock_wrlock(c->o.podman_lock);
         int result = plan_group(&target, images, g->count, cs, summary, &bad, &err);
         pthread_rwlock_unlock(c->o.podman_lock);
@@ -124,6 +125,21 @@ static uint64_t entry_count(const struct changeset_counts *n)
     return n->directories + n->files + n->links + n->symlinks + n->devices;
 }
 
+static void report_committed(struct committer *c, size_t images, const struct plan_summary *s,
+                             const struct commit_report *done)
+{
+    struct committed committed = {.images = images,
+                                  .revisions = done->revisions,
+                                  .content_bytes = s->counts.content_bytes,
+                                  .entries = entry_count(&s->counts),
+                                  .known_files = s->known.files,
+                                  .known_bytes = s->known.bytes,
+                                  .differing_files = s->known.files_differing,
+                                  .differing_bytes = s->known.bytes_differing,
+                                  .seconds = done->seconds};
+    report_commit(c->o.report, &committed);
+}
+
 static void print_plan(struct committer *c, const struct group *g, const struct plan_summary *s)
 {
     _cleanup_buf_ struct buf names = BUF_INIT;
@@ -131,13 +147,17 @@ static void print_plan(struct committer *c, const struct group *g, const struct 
         buf_addf(&names, "%s%s", i ? ", " : "", g->jobs[i]->tracked.name);
     if (c->o.json) {
         json_t *o = json_pack(
-            "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "plan",
-            "images", names.data, "layers_new", (json_int_t)s->layers_new, "layers_present",
-            (json_int_t)s->layers_present, "chains_new", (json_int_t)s->chains_new, "flat_new",
-            (json_int_t)s->flat_new, "names_new", (json_int_t)s->names_new, "content_bytes",
-            (json_int_t)s->counts.content_bytes, "directories", (json_int_t)s->counts.directories,
-            "files", (json_int_t)s->counts.files, "links", (json_int_t)s->counts.links, "symlinks",
-            (json_int_t)s->counts.symlinks, "devices", (json_int_t)s->counts.devices);
+            "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+            "event", "plan", "images", names.data, "layers_new", (json_int_t)s->layers_new,
+            "layers_present", (json_int_t)s->layers_present, "chains_new",
+            (json_int_t)s->chains_new, "flat_new", (json_int_t)s->flat_new, "names_new",
+            (json_int_t)s->names_new, "content_bytes", (json_int_t)s->counts.content_bytes,
+            "directories", (json_int_t)s->counts.directories, "files", (json_int_t)s->counts.files,
+            "links", (json_int_t)s->counts.links, "symlinks", (json_int_t)s->counts.symlinks,
+            "devices", (json_int_t)s->counts.devices, "known_files", (json_int_t)s->known.files,
+            "known_bytes", (json_int_t)s->known.bytes, "differing_files",
+            (json_int_t)s->known.files_differing, "differing_bytes",
+            (json_int_t)s->known.bytes_differing);
         report_json(o);
         return;
     }
@@ -150,6 +170,10 @@ static void print_plan(struct committer *c, const struct group *g, const struct 
            size_text(s->counts.content_bytes).s, (unsigned long long)s->counts.files,
            (unsigned long long)s->counts.links, (unsigned long long)s->counts.directories,
            (unsigned long long)s->counts.symlinks, (unsigned long long)s->counts.devices);
+    printf("  of the new layers' files %llu (%s) are known and become links; %llu more (%s) differ "
+           "from known ones in attributes only\n",
+           (unsigned long long)s->known.files, size_text(s->known.bytes).s,
+           (unsigned long long)s->known.files_differing, size_text(s->known.bytes_differing).s);
 }
 
 /* ---- committing ---- */
@@ -278,8 +302,7 @@ static void commit_group(struct committer *c, struct group g)
     } else if (empty) {
         finish_group(c, &g, OUTCOME_UNCHANGED); /* another image brought it all */
     } else {
-        report_commit(c->o.report, g.count, committed.revisions, summary.counts.content_bytes,
-                      entry_count(&summary.counts), committed.seconds);
+        report_committed(c, g.count, &summary, &committed);
         report_losses(c, &committed);
         free(committed.extras_failed);
         finish_group(c, &g, OUTCOME_PUBLISHED);
@@ -326,7 +349,7 @@ static int commit_part(struct committer *c, struct job *job, struct error *err)
         return -1;
     size_t count = next_levels(c, job, &left);
     struct changeset *cs = changeset_new();
-    struct plan_target target = {c->o.repository, policy, c->o.podman};
+    struct plan_target target = {c->o.repository, policy, c->o.podman, c->o.spool->dir};
     int result = plan_levels(&target, &job->image, job->levels_done, count, cs, &summary, err);
     bool empty = changeset_is_empty(cs);
     atomic_store(&job->tracked.stage, STAGE_COMMITTING);
@@ -339,8 +362,7 @@ static int commit_part(struct committer *c, struct job *job, struct error *err)
     job->content_bytes = left;
     if (!empty) {
         report_part(c->o.report, job->tracked.name, job->levels_done, job->image.stack_count);
-        report_commit(c->o.report, 0, committed.revisions, summary.counts.content_bytes,
-                      entry_count(&summary.counts), committed.seconds);
+        report_committed(c, 0, &summary, &committed);
         free(committed.extras_failed); /* they are seen to with the names */
     }
     return 0;

@@ -270,19 +270,34 @@ void report_result(struct report *r, struct result *result)
     }
 }
 
-void report_commit(struct report *r, size_t images, size_t revisions, uint64_t content_bytes,
-                   uint64_t entries, double seconds)
+static void log_known(const struct committed *c)
 {
-    r->revisions += revisions;
+    if (c->known_files > 0)
+        log_info("of its files %llu (%s) were known and are links",
+                 (unsigned long long)c->known_files, size_text(c->known_bytes).s);
+    if (c->differing_files > 0)
+        log_info("%llu more (%s) differ from known ones in owner, mode, time or extended "
+                 "attributes only, and were sent",
+                 (unsigned long long)c->differing_files, size_text(c->differing_bytes).s);
+}
+
+void report_commit(struct report *r, const struct committed *c)
+{
+    r->revisions += c->revisions;
     if (r->form == REPORT_JSON) {
-        report_json(json_pack("{s:s, s:I, s:I, s:I, s:f}", "event", "commit", "images",
-                              (json_int_t)images, "content_bytes", (json_int_t)content_bytes,
-                              "entries", (json_int_t)entries, "seconds", seconds));
+        report_json(json_pack(
+            "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "event", "commit", "images",
+            (json_int_t)c->images, "content_bytes", (json_int_t)c->content_bytes, "entries",
+            (json_int_t)c->entries, "known_files", (json_int_t)c->known_files, "known_bytes",
+            (json_int_t)c->known_bytes, "differing_files", (json_int_t)c->differing_files,
+            "differing_bytes", (json_int_t)c->differing_bytes, "seconds", c->seconds));
         return;
     }
     log_info("committed %s: %zu image%s, %s of new content, %llu entries, %.1f s",
-             revisions == 1 ? "one revision" : "two revisions", images, images == 1 ? "" : "s",
-             size_text(content_bytes).s, (unsigned long long)entries, seconds);
+             c->revisions == 1 ? "one revision" : "two revisions", c->images,
+             c->images == 1 ? "" : "s", size_text(c->content_bytes).s,
+             (unsigned long long)c->entries, c->seconds);
+    log_known(c);
 }
 
 void report_part(struct report *r, const char *image, size_t layers, size_t of)

@@ -74,8 +74,15 @@ void report_warning(struct report *report, const char *subject, const char *deta
 void report_json(json_t *object);
 /* The wish is decided. Takes the strings over. */
 void report_result(struct report *report, struct result *result);
-void report_commit(struct report *report, size_t images, size_t revisions, uint64_t content_bytes,
-                   uint64_t entries, double seconds);
+
+struct committed {
+    size_t images, revisions;
+    uint64_t content_bytes, entries;
+    uint64_t known_files, known_bytes;         /* of new layers, linked to what was there */
+    uint64_t differing_files, differing_bytes; /* sent since their attributes are others */
+    double seconds;
+};
+void report_commit(struct report *report, const struct committed *committed);
 
 /* The lowest layers of a large image have gone ahead. */
 void report_part(struct report *report, const char *image, size_t layers, size_t of);

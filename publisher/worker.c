@@ -158,7 +158,7 @@ static void resolve_batch(struct worker *w, struct batch *batch)
     const struct order *order = batch->order;
     struct jobs jobs = {0};
     struct error err = ERROR_INIT;
-    struct plan_target target = {w->repository, &order->policy, &w->podman};
+    struct plan_target target = {w->repository, &order->policy, &w->podman, NULL};
     if (read_podman(w, &target, &err) < 0) {
         fail_batch(w, batch, &err);
         return;

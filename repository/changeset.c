@@ -32,6 +32,7 @@ struct changeset {
     void *paths; /* a search tree (tsearch) of the small changes' and trees' paths */
     int64_t time;
     const char *unit; /* borrowed from the step; NULL outside units */
+    struct known_files *known;
 };
 
 struct changeset *changeset_new(void)
@@ -72,7 +73,13 @@ void changeset_free(struct changeset *cs)
         free(s->bytes);
     }
     free(cs->steps);
+    known_files_free(cs->known);
     free(cs);
+}
+
+void changeset_keep_known_files(struct changeset *cs, struct known_files *known)
+{
+    cs->known = known;
 }
 
 static struct step *add_step(struct changeset *cs, enum step_type type, const char *path)
@@ -244,6 +251,8 @@ static const char *link_target(struct tree_visit *w, const struct tree_node *n)
     if (source->home) {
         if (source->not_linkable && source->not_linkable[e->primary / 8] & 1 << e->primary % 8)
             return NULL;
+        if (source->known && known_layer_path(source->known, e->primary, &w->target))
+            return w->target.data;
         set_path(&w->target, source->home, entry_path(index, primary), primary->path_len);
         /* In the layer's own tree the first name of a file is the file. */
         return strcmp(w->target.data, w->path.data) == 0 ? NULL : w->target.data;

@@ -22,6 +22,7 @@
 #include "layers/layer.h"
 #include "layers/stack.h"
 #include "repository/catalogs.h"
+#include "repository/known_files.h"
 
 #include <stdint.h>
 
@@ -60,6 +61,9 @@ struct layer_source {
     /* One bit an entry: the file at that path in `home` is not what the index says (somebody else
      * published it, or CernVM-FS keeps it in chunks): carry the content. NULL: none is. Owned. */
     uint8_t *not_linkable;
+    /* The layer is new, and of some of its files the content is known: they are links to elsewhere,
+     * in `home`, too. Borrowed, or NULL. */
+    const struct known_layer *known;
 };
 
 struct tree_change {
@@ -101,6 +105,9 @@ MUST_CHECK int changeset_add_catalog(struct changeset *cs, const char *dir, stru
  * too. */
 MUST_CHECK int changeset_add_tree(struct changeset *cs, struct tree_change *tree,
                                   struct error *err);
+
+/* What layer sources of the trees borrow: freed with the changeset. Once. */
+void changeset_keep_known_files(struct changeset *cs, struct known_files *known);
 
 /* The tree with that root, or NULL. */
 const struct tree_change *changeset_find_tree(const struct changeset *cs, const char *root);

@@ -1,7 +1,6 @@
 #include "repository/planner.h"
 
 #include "base/buf.h"
-#include "base/cancel.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/memory.h"
@@ -9,7 +8,6 @@
 
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 /* ---- what is there ---- */
 
@@ -84,6 +82,7 @@ static struct layer_source *sources_of(const struct planner *p, const struct ima
             continue;
         _cleanup_free_ char *folder = layout_layer(&l->layer.blob);
         sources[i].home = path_join(folder, "layerfs");
+        sources[i].known = p->known ? known_layer_find(p->known, &l->layer.blob) : NULL;
         if (l->not_linkable) {
             size_t bytes = l->layer.index.count / 8 + 1;
             sources[i].not_linkable = xmalloc(bytes);
@@ -555,8 +554,11 @@ int plan_group(const struct plan_target *target, struct image *const *images, si
                         .policy = target->policy,
                         .cs = out,
                         .summary = out_summary,
-                        .podman = target->podman};
-    if (plan_stages(&p, images, count, out_bad, err) < 0)
+                        .podman = target->podman,
+                        .scratch = target->scratch};
+    struct known_range all = {0, SIZE_MAX};
+    if (planner_find_known(&p, images, count, &all, err) < 0 ||
+        plan_stages(&p, images, count, out_bad, err) < 0)
         return -1;
     return changeset_count(out, &out_summary->counts, err);
 }
@@ -568,7 +570,11 @@ int plan_levels(const struct plan_target *target, struct image *image, size_t fi
     struct planner p = {.repository = target->repository,
                         .policy = target->policy,
                         .cs = out,
-                        .summary = out_summary};
+                        .summary = out_summary,
+                        .scratch = target->scratch};
+    struct known_range range = {first, count};
+    if (planner_find_known(&p, &image, 1, &range, err) < 0)
+        return -1;
     for (size_t i = first; i < first + count; i++)
         if (plan_layer(&p, &image, 1, image, i, err) < 0)
             return -1;
@@ -628,77 +634,4 @@ int plan_needs(const struct plan_target *target, const struct image *image, stru
     if (result == 0)
         *out = needs;
     return result;
-}
-
-/* ---- what can be linked to ---- */
-
-#define CHUNKED_MIN_BYTES ((uint64_t)1 << 20)
-
-static bool is_chunked(const char *path)
-{
-    char chunks[32];
-    ssize_t len = getxattr(path, "user.chunks", chunks, sizeof chunks - 1);
-    if (len < 0)
-        return false; /* not CernVM-FS, or too old to keep chunks */
-    chunks[len] = '\0';
-    return strtol(chunks, NULL, 10) > 1;
-}
-
-/* A link shares content and attributes: both must be what the index says. */
-static bool can_link(const char *path, const struct layer_entry *e)
-{
-    struct stat st;
-    return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == e->size &&
-           (st.st_mode & 07777) == e->mode && st.st_uid == e->uid && st.st_gid == e->gid &&
-           st.st_mtim.tv_sec == e->mtime && !is_chunked(path);
-}
-
-/* The directory of a layer's files, in the file system. Owned. */
-static char *layerfs_path(const struct repository *r, const struct digest *blob)
-{
-    _cleanup_free_ char *folder = layout_layer(blob);
-    _cleanup_free_ char *layerfs = path_join(folder, "layerfs");
-    return repository_path(r, layerfs);
-}
-
-static char *file_path(const char *root, const struct layer_index *index,
-                       const struct layer_entry *e)
-{
-    return xasprintf("%s/%.*s", root, (int)e->path_len, entry_path(index, e));
-}
-
-bool plan_layer_has_chunks(const struct repository *r, const struct layer *layer)
-{
-    if (r->backend != &cvmfs_backend)
-        return false;
-    _cleanup_free_ char *root = layerfs_path(r, &layer->blob);
-    bool found = false;
-    for (size_t i = 0; !found && i < layer->index.count; i++) {
-        const struct layer_entry *e = &layer->index.entries[i];
-        /* CernVM-FS's smallest chunk is far larger than this. */
-        if (e->type != ENTRY_FILE || e->primary != i || e->size < CHUNKED_MIN_BYTES)
-            continue;
-        _cleanup_free_ char *path = file_path(root, &layer->index, e);
-        found = is_chunked(path);
-    }
-    return found;
-}
-
-int plan_check_links(const struct repository *r, struct image_layer *l, struct error *err)
-{
-    _cleanup_free_ char *root = layerfs_path(r, &l->layer.blob);
-    const struct layer_index *index = &l->layer.index;
-    free(l->not_linkable);
-    l->not_linkable = xcalloc(index->count / 8 + 1, 1);
-    for (size_t i = 0; i < index->count; i++) {
-        const struct layer_entry *e = &index->entries[i];
-        if (e->type != ENTRY_FILE || e->primary != i)
-            continue;
-        if (i % 1024 == 0 && cancel_check(err) < 0)
-            return -1;
-        _cleanup_free_ char *path = file_path(root, index, e);
-        if (!can_link(path, e))
-            l->not_linkable[i / 8] |= (uint8_t)(1 << i % 8);
-    }
-    return 0;
 }

@@ -19,6 +19,7 @@ struct plan_summary {
     size_t layers_new, layers_present;
     size_t whiteouts_added; /* to layers that are there, for another base */
     size_t chains_new, flat_new, names_new, podman_new;
+    struct known_counts known; /* files of new layers that are links */
     struct changeset_counts counts;
 };
 
@@ -45,6 +46,8 @@ struct plan_target {
     const struct repository *repository;
     const struct policy *policy;
     struct podman_lists *podman; /* all zero, or from an earlier plan for this repository */
+    /* A folder for temporary files; NULL: files of earlier versions are not looked for. */
+    const char *scratch;
 };
 
 /* The lists of the Podman store as published; empty ones if there is none. Does nothing if the

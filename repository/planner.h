@@ -11,7 +11,21 @@ struct planner {
     struct plan_summary *summary;
     struct podman_lists *podman; /* as they will be */
     bool podman_changed;
+    const char *scratch;             /* of struct plan_target */
+    const struct known_files *known; /* the changeset's */
 };
+
+/* plan_known.c: find files of new layers that need not be sent. `range` are the levels of the
+ * images' stacks that are being planned. */
+struct known_range {
+    size_t first, count;
+};
+MUST_CHECK int planner_find_known(struct planner *p, struct image *const *images, size_t count,
+                                  const struct known_range *range, struct error *err);
+/* plan_links.c: whether what is at a path (in the file system) is what the index says, and can be
+ * linked to. */
+bool planner_can_link(const struct repository *repository, const char *path,
+                      const struct layer_entry *entry);
 
 /* Whether a unit is neither there nor planned. */
 MUST_CHECK int planner_is_new(const struct planner *p, const char *path, bool *out,

@@ -62,7 +62,7 @@ static int plan_and_write(struct image *image, const char *root, const struct po
     if (repository_open(root, &repository, err) < 0)
         return -1;
     struct podman_lists podman = {0};
-    struct plan_target target = {repository, policy, &podman};
+    struct plan_target target = {repository, policy, &podman, "/tmp"};
     struct changeset *cs = changeset_new();
     struct stopwatch start = stopwatch_now();
     int result = plan_group(&target, &image, 1, cs, &summary, &bad, err);

@@ -28,7 +28,7 @@ static void fixture_make(struct fixture *f)
     assert_ok(repository_begin(f->repository, "/nowhere", &err), &err);
     assert_ok(spool_open(&f->spool, spool, 0, &err), &err);
     f->policy.podman = PODMAN_NONE;
-    f->target = (struct plan_target){f->repository, &f->policy, &f->podman};
+    f->target = (struct plan_target){f->repository, &f->policy, &f->podman, scratch};
     for (size_t i = 0; i < COUNT(f->images); i++)
         f->images[i].index = f->images[i].manifest = f->images[i].config = (struct buf)BUF_INIT;
 }
