@@ -8,9 +8,11 @@
 #include "publisher/commands_registry.h"
 #include "publisher/convert.h"
 #include "publisher/options.h"
+#include "publisher/recipe_source.h"
 #include "publisher/rebuild.h"
 #include "publisher/status.h"
 #include "publisher/wishes.h"
+#include "wishlist/git_fetch.h"
 #include "wishlist/recipe.h"
 
 #include <signal.h>
@@ -47,21 +49,27 @@ static int fail(enum exit_status status, const struct error *err)
 
 /* ---- what is wanted ---- */
 
-/* One argument is a recipe, unless --repo is there to go with images; then it may still be the
- * file of one. */
+/* One argument is a recipe, unless --repo is there to go with images; then it may still be the file
+ * of one, or in a git repository. */
 static bool is_recipe(const struct options *o)
 {
     if (o->argument_count != 1 || o->command != COMMAND_CONVERT)
         return false;
-    return !o->repository || access(o->arguments[0], F_OK) == 0;
+    return !o->repository || starts_with(o->arguments[0], "git+") ||
+           access(o->arguments[0], F_OK) == 0;
 }
 
-static int read_recipe(const char *path, const struct wish_settings *settings, struct wishes *out,
-                       struct error *err)
+static int read_recipe(const struct options *o, const struct wish_settings *settings,
+                       struct wishes *out, struct error *err)
 {
+    const char *where = o->arguments[0];
     _cleanup_recipe_ struct recipe recipe = RECIPE_INIT;
-    if (recipe_read(path, &recipe, err) < 0)
+    _cleanup_error_ struct error stale = ERROR_INIT;
+    if (recipe_from(where, o->convert.worker.state_dir, &o->convert.access->config, &recipe, &stale,
+                    err) < 0)
         return -1;
+    if (stale.kind != ERROR_NONE)
+        wishes_add_failure(out, where, &stale);
     return wishes_add_recipe(out, &recipe, settings, err);
 }
 
@@ -69,7 +77,7 @@ static int read_wishes(const struct options *o, struct wish_settings *settings, 
                        struct error *err)
 {
     if (is_recipe(o))
-        return read_recipe(o->arguments[0], settings, out, err);
+        return read_recipe(o, settings, out, err);
     size_t images = o->argument_count;
     if (o->command == COMMAND_CONVERT_SINGLE)
         settings->repository = o->arguments[--images];
@@ -187,9 +195,10 @@ static int print_help(const struct options *o)
 
 int main(int argc, char **argv)
 {
-    (void)argc;
     _cleanup_error_ struct error err = ERROR_INIT;
     struct options o = {0};
+    if (argc == 2 && strcmp(argv[1], SOURCE_GIT_FETCH) == 0)
+        git_fetch_main(); /* a child of ours: no command of anybody's */
     set_up_process();
     if (options_parse(argv, &o, &err) < 0)
         return fail(EXIT_USAGE, &err);

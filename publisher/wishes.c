@@ -119,6 +119,14 @@ static bool go_together(const struct wish *a, const struct wish *b)
 
 /* ---- recipes ---- */
 
+void wishes_add_failure(struct wishes *w, const char *what, struct error *why)
+{
+    ARRAY_GROW(w->failed, w->failed_count, w->failed_capacity);
+    struct result *r = &w->failed[w->failed_count++];
+    *r = (struct result){.outcome = OUTCOME_FAILED, .name = xstrdup(what)};
+    error_move(&r->error, why);
+}
+
 static void take_problems(struct wishes *w, const struct recipe *recipe)
 {
     for (size_t i = 0; i < recipe->problem_count; i++) {
@@ -128,12 +136,11 @@ static void take_problems(struct wishes *w, const struct recipe *recipe)
             log_warning("%s", text);
             continue;
         }
-        ARRAY_GROW(w->failed, w->failed_count, w->failed_capacity);
-        struct result *r = &w->failed[w->failed_count++];
-        *r = (struct result){.outcome = OUTCOME_FAILED};
-        r->name = xasprintf("%s:%d:%d", recipe->files[problem->file].path, problem->line,
-                            problem->column);
-        error_set(&r->error, ERROR_PARSE, "%s", problem->message);
+        _cleanup_free_ char *place = xasprintf("%s:%d:%d", recipe->files[problem->file].path,
+                                               problem->line, problem->column);
+        struct error why = ERROR_INIT;
+        error_set(&why, ERROR_PARSE, "%s", problem->message);
+        wishes_add_failure(w, place, &why);
     }
 }
 

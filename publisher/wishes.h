@@ -58,6 +58,9 @@ void wishes_release(struct wishes *wishes);
  * May be called for several recipes. */
 MUST_CHECK int wishes_add_recipe(struct wishes *wishes, const struct recipe *recipe,
                                  const struct wish_settings *settings, struct error *err);
+/* Something that is wrong with a list, but does not stop it: reported as failed. `what` is copied,
+ * and *why is taken over. */
+void wishes_add_failure(struct wishes *wishes, const char *what, struct error *why);
 /* Images as they are written on a command line; the settings name the repository. */
 MUST_CHECK int wishes_add_images(struct wishes *wishes, char *const *images, size_t count,
                                  const struct wish_settings *settings, struct error *err);

@@ -4,32 +4,19 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "wishlist/folder.h"
 #include "wishlist/recipe_reader.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* ---- from files ---- */
 
-/* A folder, of which no symlink that somebody proposed leads out. The recipe itself is whatever the
- * operator named. */
+/* The recipe itself is whatever the operator named; what it includes lies beside or below it. */
 struct folder {
     const char *path;   /* "." for the current one */
     const char *recipe; /* the recipe's name in it */
     const char *given;  /* and its path as it was given */
 };
-
-static int open_below(const char *folder, const char *path)
-{
-    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-    _cleanup_close_ int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return dir < 0 ? -1 : (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
-}
 
 static int read_in_folder(void *arg, const char *path, size_t max_bytes, struct buf *out,
                           struct error *err)
@@ -37,21 +24,14 @@ static int read_in_folder(void *arg, const char *path, size_t max_bytes, struct 
     const struct folder *folder = arg;
     if (strcmp(path, folder->recipe) == 0)
         return file_read(folder->given, max_bytes, out, err);
-    _cleanup_free_ char *name = path_join(folder->path, path);
-    _cleanup_close_ int fd = open_below(folder->path, path);
-    if (fd >= 0)
-        return file_read_fd(fd, name, max_bytes, out, err);
-    if (errno == EXDEV)
-        return error_set(err, ERROR_PARSE, "%s: a symlink leads out of the recipe's folder", name);
-    return error_set_errno(err, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_IO, errno, "%s", name);
+    return folder_read(folder->path, path, max_bytes, out, err);
 }
 
 int recipe_read(const char *path, struct recipe *out, struct error *err)
 {
-    _cleanup_free_ char *parent = path_parent(path);
+    _cleanup_free_ char *at = folder_of(path);
     _cleanup_free_ char *base =
         xasprintf("%.*s", (int)(path_name(path) - path), path); /* with its slash */
-    const char *at = *parent ? parent : *base ? "/" : ".";
     struct folder folder = {at, path_name(path), path};
     struct recipe_loader loader = {.base = base, .read = read_in_folder, .arg = &folder};
     return recipe_load(&loader, folder.recipe, out, err);

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "wishlist/folder.h"
 #include "wishlist/source_transport.h"
 
 #include <string.h>
@@ -42,8 +43,8 @@ static int file_other(struct source *s, const struct source_version *version, co
                       size_t max_bytes, struct buf *out, struct error *err)
 {
     (void)version;
-    _cleanup_free_ char *full = xasprintf("%s%s", s->url.remote, path);
-    return file_read(full, max_bytes, out, err);
+    _cleanup_free_ char *folder = folder_of(s->url.shown);
+    return folder_read(folder, path, max_bytes, out, err);
 }
 
 const struct source_transport source_file_transport = {file_version, file_other};
@@ -260,4 +261,11 @@ int source_read(void *arg, const char *path, size_t max_bytes, struct buf *out, 
                          s->base, path, max_bytes);
     buf_add(out, f->bytes.data, f->bytes.len);
     return 0;
+}
+
+int source_load(struct source *s, struct recipe *out, struct error *err)
+{
+    struct recipe_loader loader = {
+        .base = s->base, .revision = source_revision(s), .read = source_read, .arg = s};
+    return recipe_load(&loader, s->url.path, out, err);
 }

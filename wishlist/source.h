@@ -13,8 +13,7 @@
  *         if (source_refresh(s, &changed, err) < 0)
  *             ... report; the good version stays in force ...
  *         else if (changed) {
- *             source_loader(s, &loader);
- *             if (recipe_load(&loader, source_path(s), &recipe, err) < 0)
+ *             if (source_load(s, &recipe, err) < 0)
  *                 ... report; the good version stays in force ...
  *             else
  *                 source_accept(s, err);
@@ -23,7 +22,7 @@
  *     }
  *     source_free(s);
  *
- * At the start, source_loader() after source_use_good() reads the good version without asking
+ * At the start, source_load() after source_use_good() reads the good version without asking
  * anybody.
  *
  * "Changed" is a matter of bytes: a commit that touches neither the list nor what it includes
@@ -40,6 +39,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "registry/site.h"
+#include "wishlist/recipe.h"
 #include "wishlist/source_url.h"
 
 #include <stdbool.h>
@@ -111,6 +111,8 @@ bool source_has_good(const struct source *source);
 const char *source_revision(const struct source *source);
 /* When it was fetched, in seconds since 1970. */
 int64_t source_time(const struct source *source);
+/* The recipe in it (wishlist/recipe.h), with what it includes. */
+MUST_CHECK int source_load(struct source *source, struct recipe *out, struct error *err);
 /* What stands before a path in messages and records: "git+https://host/repo//", "lists/". */
 const char *source_base(const struct source *source);
 /* The list's path for source_read(). */
