@@ -14,12 +14,12 @@ import shutil
 import subprocess
 import tempfile
 import time
+import uuid
 
 from references import run, unmount_below
 from registry import need, stop_process
-from runtimes import COVERED, PLACE, image_only, parse_listing, probe
+from runtimes import COVERED, PLACE, image_only, parse_listing, probe, remove_groups
 
-ORIGINAL = "original"   # a namespace: images and snapshots of one are not seen in another
 CONFIG = """
 version = 2
 root = "{top}/root"
@@ -42,7 +42,8 @@ class Containerd:
 
     def __init__(self):
         self.top = tempfile.mkdtemp(prefix="containerd-")
-        self._count = 0
+        self._count, self._spaces = 0, f"ducc-test-{uuid.uuid4().hex}"
+        self.original = self._spaces + "-0"     # the namespace of what it pulled; images of one are not seen in another
         config = os.path.join(self.top, "config.toml")
         with open(config, "w", encoding="utf-8") as out:
             out.write(CONFIG.format(top=self.top))
@@ -68,6 +69,7 @@ class Containerd:
     def close(self):
         stop_process(self._daemon)
         self._log.close()
+        remove_groups(self._spaces + "*")
         unmount_below(self.top)
         shutil.rmtree(self.top, ignore_errors=True)
 
@@ -84,14 +86,14 @@ class Containerd:
 
     def pull(self, name):
         """Fetched and unpacked by containerd. False: it refuses the image."""
-        return self._try(ORIGINAL, "images", "pull", "--plain-http", "--snapshotter", "overlayfs", name).returncode == 0
+        return self._try(self.original, "images", "pull", "--plain-http", "--snapshotter", "overlayfs", name).returncode == 0
 
     def publish(self, name, layers):
         """The image's documents (no layers), and published directories in the place of its layers: (chain id,
         directory), lowest first. Of a directory that occurs twice the topmost decides, and the kernel takes it once
         only. Returns the namespace that knows the image so."""
         self._count += 1
-        namespace, parent = f"published-{self._count}", ()
+        namespace, parent = f"{self._spaces}-{self._count}", ()
         self.ctr(namespace, "content", "fetch", "--plain-http", "--metadata-only", name)
         for number, (chain, directory) in enumerate(layers):
             self.ctr(namespace, "snapshots", "prepare", "new", *parent)
@@ -107,11 +109,11 @@ class Containerd:
         """The root file system of an image that was pulled, while the with block runs."""
         target = os.path.join(self.top, "mounted")
         os.makedirs(target, exist_ok=True)
-        self.ctr(ORIGINAL, "images", "mount", "--snapshotter", "overlayfs", name, target)
+        self.ctr(self.original, "images", "mount", "--snapshotter", "overlayfs", name, target)
         try:
             yield target
         finally:
-            self.ctr(ORIGINAL, "images", "unmount", "--rm", "--snapshotter", "overlayfs", target)
+            self.ctr(self.original, "images", "unmount", "--rm", "--snapshotter", "overlayfs", target)
 
     def run(self, namespace, name, *command, options=()):
         """What a command prints in a new container."""

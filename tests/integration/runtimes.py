@@ -8,7 +8,9 @@ DUCC_CONTAINERS=no forces this, DUCC_CONTAINERS=must makes it a failure.
 """
 
 import atexit
+import contextlib
 import functools
+import glob
 import hashlib
 import json
 import os
@@ -17,6 +19,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 
 from ocilayout import Image
@@ -208,6 +211,11 @@ NAMESPACE = ("unshare", "--mount", "--propagation", "private", "sh", "-c",
              'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"', "sh")
 LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000")
 FEWER = ("--cgroups=disabled", *LIMITS, "--security-opt", "seccomp=unconfined")
+# The same for a system manager, which takes all control groups that it sees for its own: a group is all it sees.
+OWN_GROUP = ("unshare", "--mount", "--propagation", "private", "sh", "-c",
+             'group=/sys/fs/cgroup/ducc-test-$$; mount -t cgroup2 none /sys/fs/cgroup && mkdir "$group" && '
+             'echo $$ > "$group/cgroup.procs" && exec unshare --cgroup sh -c \'umount /sys/fs/cgroup; '
+             'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"\' sh "$@"', "sh")
 WAYS = {"as it is": ((), ()), "fewer demands": ((), FEWER), "own namespace, fewer demands": (NAMESPACE, FEWER)}
 
 
@@ -234,6 +242,51 @@ def way_to_start():
         raise AssertionError(text)
     print(text, file=sys.stderr)
     return None
+
+
+class Booted:
+    """A container that runs its image's system manager, while the with block runs."""
+
+    def __init__(self, podman, image):
+        prefix, options = way_to_start()
+        self._podman, self._name = podman, "booted-" + uuid.uuid4().hex
+        self._process = subprocess.Popen(
+            [*(OWN_GROUP if prefix else ()), *podman.command("run", "--rm", "--name", self._name, "--network", "none", *options,
+                                                             "--systemd=always", "--no-healthcheck", image)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(prefix))
+
+    def __enter__(self):
+        end = time.monotonic() + 30
+        while not self._pid():
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"the container does not start: {os.fsdecode(self._process.communicate()[1])}")
+            time.sleep(0.1)
+        return self
+
+    def _pid(self):
+        found = self._podman.call("container", "inspect", "--format", "{{.State.Pid}}", self._name, check=False).strip()
+        return int(found or 0)
+
+    def call(self, *command, check=True):
+        """What a command prints that joins the container's namespaces."""
+        done = subprocess.run(["nsenter", "--target", str(self._pid()), "--mount", "--pid", "--uts", "--ipc", "--root",
+                               "--wd", *command], capture_output=True, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"{command} in the container: {os.fsdecode(done.stderr)}")
+        return os.fsdecode(done.stdout)
+
+    def __exit__(self, *_):
+        self._podman.call("kill", "--signal", "KILL", self._name, check=False)
+        self._process.communicate(timeout=30)
+        remove_groups("ducc-test-" + str(self._process.pid))
+
+
+def remove_groups(name):
+    """Control groups (a pattern) that nothing is in any more, in each hierarchy."""
+    for place in glob.glob("/sys/fs/cgroup/*/" + name) + glob.glob("/sys/fs/cgroup/" + name):
+        for top, _, _ in os.walk(place, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(top)
 
 
 def run_options(options):

@@ -9,9 +9,12 @@ import tempfile
 
 from ocilayout import Image
 from realimage import BASE_PACKAGES, MORE_PACKAGES, cache_directory, packages_layer
+from references import run
+from registry import need
 from tarbuilder import TarBuilder
 
-DAEMONS = ("systemd", "dbus", "dbus-daemon", "dbus-bin", "cron", "nginx", "nginx-common", "openssh-server")
+DAEMONS = ("systemd", "dbus", "dbus-daemon", "dbus-bin", "dbus-system-bus-common", "cron", "nginx", "nginx-common", "openssh-server")
+ENABLED = ("cron.service", "nginx.service", "ssh.service")
 TOOLS = ("sudo", "iputils-ping", "libpam-modules", "libpam0g", "libpam-runtime")
 LIBRARIES = ("libsystemd0", "libsystemd-shared", "libaudit1", "libaudit-common", "libcap2", "libcap-ng0", "libcryptsetup12",
              "libkmod2", "liblz4-1", "liblzma5", "libmount1", "libblkid1", "libseccomp2", "libzstd1", "libapparmor1",
@@ -48,18 +51,24 @@ def ping_of(layer):
 
 def settings(layer):
     """What packages' scripts and an administrator would do."""
-    layer = TarBuilder().file("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/bin/sh\nwww:x:33:33::/:/bin/sh\n")
-    layer.file("etc/group", "root:x:0:\nnogroup:x:65534:\nwww:x:33:\n").file("etc/shadow", "root:*:::::::\n", 0o640)
+    layer = TarBuilder().file("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/bin/sh\nwww:x:33:33::/:/bin/sh\n"
+                              "messagebus:x:101:101::/:/bin/sh\nsshd:x:102:65534::/:/bin/sh\n")
+    layer.file("etc/group", "root:x:0:\nnogroup:x:65534:\nwww:x:33:\nmessagebus:x:101:\n").file("etc/shadow", "root:*:::::::\n", 0o640)
     for service in ("sudo", "other"):
         layer.file(f"etc/pam.d/{service}", "".join(f"{kind} required pam_permit.so\n" for kind in ("auth", "account", "session")))
     layer.dir("var/lib/data", 0o750, uid=33, gid=33).dir("var/spool/cron/crontabs", 0o1730, gid=33).dir("root", 0o700)
+    # What a first boot would ask for, and a key of the host: the rest of openssh-server is as packaged.
+    layer.file("etc/machine-id", "0123456789abcdef0123456789abcdef\n").file("etc/ssh/sshd_config", "HostKey /etc/ssh/host_key\n")
+    layer.file("etc/ssh/host_key", run(need("openssl"), "genrsa", "-traditional", "2048"), 0o600)
     layer.dir("var/spool").dir("var/spool/cron").dir("etc/systemd/system").dir("etc/systemd/system/multi-user.target.wants")
-    return layer.symlink("etc/systemd/system/multi-user.target.wants/cron.service", "/lib/systemd/system/cron.service")
+    for service in ENABLED:
+        layer.symlink(f"etc/systemd/system/multi-user.target.wants/{service}", f"/lib/systemd/system/{service}")
+    return layer
 
 
 def services_image():
     """(OCI layout, tag); built once for a cache directory."""
-    layout = os.path.join(cache_directory(), "services-image-3")
+    layout = os.path.join(cache_directory(), "services-image-6")
     with open(layout + ".lock", "w", encoding="ascii") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not os.path.exists(os.path.join(layout, "index.json")):

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import unittest
 
-from containerd import ORIGINAL, Containerd, image_files
+from containerd import Containerd, image_files
 from ducc import Ducc
 from harness import IntegrationTest, Registry, real_image, tree, umoci_unpack, unmount_below
 from oddimages import CASES, REFUSES, DIFFERS, Cases
@@ -106,7 +106,7 @@ class RealImagesTest(ContainerdTest):
         for program, script in PROGRAMS.items():
             with self.subTest(program):
                 expected, found = (self.containerd.run(one, name, "/bin/bash", "-c", script, options=["--allow-new-privs"])
-                                   for one in (ORIGINAL, namespace))
+                                   for one in (self.containerd.original, namespace))
                 self.assertTrue(expected)
                 self.assertEqual(found, expected)
 

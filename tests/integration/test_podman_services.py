@@ -4,13 +4,14 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import unittest
 
 from ducc import Ducc
 from harness import IntegrationTest, Registry, tree, umoci_unpack, unmount_below
 from published import LayoutImage, assert_flat
-from runtimes import ContainerPodman, PublishedStore, image_only, way_to_start
-from servicesimage import CONFIG, PROGRAMS, services_image
+from runtimes import Booted, ContainerPodman, PublishedStore, image_only, way_to_start
+from servicesimage import CONFIG, ENABLED, PROGRAMS, services_image
 
 
 class ServicesTest(IntegrationTest):
@@ -80,6 +81,33 @@ class ServicesTest(IntegrationTest):
                 for name, script in PROGRAMS.items():
                     with self.subTest(name, fuse=fuse):
                         self.assertEqual(self.shell(store, script), expected[name])
+
+    def booted(self, podman):
+        """What runs once the system is up: (units and their states, processes)."""
+        with Booted(podman, self.name) as system:
+            for _ in range(100):
+                state = system.call("systemctl", "is-system-running", "--wait", check=False).strip()
+                if state in ("running", "degraded"):
+                    break
+                time.sleep(0.2)     # no system manager answers yet
+            units = system.call("systemctl", "list-units", "--all", "--plain", "--no-legend", "--no-pager")
+            processes = system.call("sh", "-c", "for one in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $one; echo; done")
+        return (state, sorted(" ".join(line.split()[:4]) for line in units.splitlines() if ".device " not in line),
+                sorted(line.strip() for line in processes.splitlines() if line.strip() and not line.startswith("sh -c")))
+
+    def test_systemd_boots(self):
+        """The entry point is process 1 and brings the daemons up, the same ones as in the original."""
+        if not way_to_start():
+            return
+        expected = self.booted(self.original)
+        self.assertEqual(expected[0], "running")
+        for unit in (*ENABLED, "dbus.service", "systemd-logind.service", "multi-user.target"):
+            self.assertTrue(any(line.startswith(f"{unit} loaded active ") for line in expected[1]), (unit, expected))
+        for process in ("/lib/systemd/systemd --system --unit=multi-user.target", "/usr/sbin/cron -f"):
+            self.assertIn(process, expected[2])
+        for fuse in (False, True):
+            with self.subTest(fuse=fuse), PublishedStore(self.repository, fuse=fuse) as store:
+                self.assertEqual(self.booted(store), expected)
 
     def test_ping_has_its_capability(self):
         """A user may ping only by the file's capability: extended attributes of the directory back end reach the container."""
