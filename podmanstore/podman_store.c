@@ -235,6 +235,47 @@ void podman_store_add_image(struct podman_store *store, const struct podman_imag
     set_text(record, "created", image->created);
 }
 
+/* ---- taking away ---- */
+
+bool podman_store_remove_name(struct podman_store *store, const char *name)
+{
+    const char *owner = json_string_value(json_object_get(store->names, name));
+    if (!owner)
+        return false;
+    remove_text(json_object_get(json_object_get(store->images, owner), "names"), name);
+    json_object_del(store->names, name);
+    return true;
+}
+
+bool podman_store_remove_image(struct podman_store *store, const struct digest *id)
+{
+    struct digest_text hex = digest_hex(id);
+    size_t i;
+    json_t *name;
+    json_array_foreach(json_object_get(json_object_get(store->images, hex.s), "names"), i, name)
+    {
+        if (json_is_string(name))
+            json_object_del(store->names, json_string_value(name));
+    }
+    return json_object_del(store->images, hex.s) == 0;
+}
+
+bool podman_store_remove_layer(struct podman_store *store, const struct digest *id)
+{
+    return json_object_del(store->layers, digest_hex(id).s) == 0;
+}
+
+bool podman_store_add_name(struct podman_store *store, const struct digest *id, const char *name)
+{
+    struct digest_text hex = digest_hex(id);
+    json_t *record = json_object_get(store->images, hex.s);
+    const char *owner = json_string_value(json_object_get(store->names, name));
+    if (!record || (owner && strcmp(owner, hex.s) == 0))
+        return false;
+    add_name(store, record, hex.s, name);
+    return true;
+}
+
 /* ---- writing ---- */
 
 static char *list_text(const json_t *by_id)

@@ -75,6 +75,14 @@ void podman_store_add_layer(struct podman_store *store, const struct podman_laye
  * another image had moves here. */
 void podman_store_add_image(struct podman_store *store, const struct podman_image *image);
 
+/* Taking away. All are false if there is no such thing. A name goes from the record that has it;
+ * the record stays, also without names, until it is removed itself. */
+bool podman_store_remove_name(struct podman_store *store, const char *name);
+bool podman_store_remove_image(struct podman_store *store, const struct digest *id);
+bool podman_store_remove_layer(struct podman_store *store, const struct digest *id);
+/* A name for a record that is there; false if there is none, or it has the name. */
+bool podman_store_add_name(struct podman_store *store, const struct digest *id, const char *name);
+
 /* The lists as text. Owned. */
 char *podman_store_images_text(const struct podman_store *store);
 char *podman_store_layers_text(const struct podman_store *store);

@@ -7,6 +7,7 @@
 #include "publisher/check_commands.h"
 #include "publisher/commands_registry.h"
 #include "publisher/convert.h"
+#include "publisher/deletion.h"
 #include "publisher/options.h"
 #include "publisher/recipe_source.h"
 #include "publisher/rebuild.h"
@@ -143,6 +144,31 @@ static int run_check(const struct options *o)
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
 }
 
+static int run_deletion(const struct options *o)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    int64_t days = o->given_grace ? (int64_t)o->grace_days : GRACE_DAYS_DEFAULT;
+    struct deletion_options d = {.repository = o->repository,
+                                 .state_dir = o->convert.worker.state_dir,
+                                 .grace_seconds = days * 86400,
+                                 .limit = o->limit,
+                                 .names = o->arguments,
+                                 .name_count = o->argument_count,
+                                 .now = o->now,
+                                 .cvmfs_gc = o->cvmfs_gc,
+                                 .dry_run = o->convert.worker.dry_run,
+                                 .json = o->json};
+    enum exit_status status;
+    if (o->command == COMMAND_GC) {
+        d.repository = o->arguments[0];
+        status = gc_command(&d, &err);
+    } else {
+        status =
+            o->command == COMMAND_REMOVE ? remove_command(&d, &err) : restore_command(&d, &err);
+    }
+    return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
+}
+
 static int run_question(const struct options *o)
 {
     _cleanup_error_ struct error err = ERROR_INIT;
@@ -210,6 +236,8 @@ int main(int argc, char **argv)
         printf("ducc %s\n", DUCC_VERSION);
     else if (o.command == COMMAND_VERIFY || o.command == COMMAND_REPAIR)
         status = run_check(&o);
+    else if (o.command & (COMMAND_GC | COMMAND_REMOVE | COMMAND_RESTORE))
+        status = run_deletion(&o);
     else if (o.command & (COMMAND_CHECK_SYNTAX | COMMAND_TAGS | COMMAND_DOWNLOAD_MANIFEST))
         status = run_question(&o);
     else if (o.command & (COMMAND_STATUS | COMMAND_WHY))

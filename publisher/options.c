@@ -28,6 +28,10 @@ enum option_id {
     OPTION_CONVERT_AGAIN,
     OPTION_DRY_RUN,
     OPTION_LAYERS,
+    OPTION_GRACE,
+    OPTION_LIMIT,
+    OPTION_NOW,
+    OPTION_CVMFS_GC,
     OPTION_OLD_FLAG,  /* of the Go tool: accepted, of no effect here */
     OPTION_OLD_VALUE, /* the same, with a value */
 };
@@ -38,6 +42,8 @@ enum option_id {
 #define CHECKS   (COMMAND_VERIFY | COMMAND_REPAIR)
 #define SHOWS    (COMMAND_STATUS | COMMAND_WHY)
 #define REBUILDS COMMAND_REBUILD_STATE
+#define DELETES  (COMMAND_GC | COMMAND_REMOVE)
+#define NAMES    (COMMAND_REMOVE | COMMAND_RESTORE)
 
 static const struct option_spec {
     const char *name;
@@ -47,12 +53,20 @@ static const struct option_spec {
     enum option_id id;
     const char *help;
 } specs[] = {
-    {"repo", 0, "REPO", COMMAND_CONVERT | SHOWS, OPTION_REPO,
+    {"repo", 0, "REPO", COMMAND_CONVERT | SHOWS | NAMES, OPTION_REPO,
      "this repository only; for convert, where to publish images (a recipe names its own)"},
     {"list", 0, "LIST", COMMAND_STATUS, OPTION_LIST,
      "only images that this list asks for: its path or URL, or the end of it"},
     {"failed", 0, NULL, COMMAND_STATUS, OPTION_FAILED, "only images whose last try failed"},
-    {"dry-run", 0, NULL, CONVERTS | COMMAND_REPAIR, OPTION_DRY_RUN,
+    {"grace-period", 0, "DAYS", DELETES, OPTION_GRACE,
+     "how long to keep what no name reaches any more (default: 7)"},
+    {"limit", 0, "N", COMMAND_GC, OPTION_LIMIT,
+     "take away at most N trees (layers, chains, flat images …); the next run goes on"},
+    {"now", 0, NULL, COMMAND_REMOVE, OPTION_NOW,
+     "take the content away too, at once; it cannot be restored then"},
+    {"cvmfs-gc", 0, NULL, DELETES, OPTION_CVMFS_GC,
+     "have CernVM-FS collect its own garbage afterwards (cvmfs_server gc)"},
+    {"dry-run", 0, NULL, CONVERTS | COMMAND_REPAIR | DELETES, OPTION_DRY_RUN,
      "print what would be done and do not do it (convert fetches and prepares for that)"},
     {"layers", 0, NULL, CHECKS, OPTION_LAYERS,
      "the form of layers (all of them, or those whose digests are given)"},
@@ -82,8 +96,8 @@ static const struct option_spec {
     {"convert-again", 'g', NULL, CONVERTS, OPTION_CONVERT_AGAIN,
      "look at every image as if it had never been published, and add what is missing"},
     {"jobs", 'j', "N", CONVERTS, OPTION_JOBS, "layers to fetch and prepare at a time"},
-    {"state-dir", 0, "DIR", CONVERTS | COMMAND_REPAIR | SHOWS | REBUILDS, OPTION_STATE_DIR,
-     "where to keep what is known, locks and the spool (default: /var/lib/ducc)"},
+    {"state-dir", 0, "DIR", CONVERTS | COMMAND_REPAIR | COMMAND_GC | NAMES | SHOWS | REBUILDS,
+     OPTION_STATE_DIR, "where to keep what is known, locks and the spool (default: /var/lib/ducc)"},
     {"spool", 't', "DIR", CONVERTS, OPTION_SPOOL,
      "another place for the spool (also: $DUCC_TMP_DIR)"},
     {"temporary-dir", 0, "DIR", CONVERTS, OPTION_SPOOL, NULL}, /* the Go tool's name of it */
@@ -94,7 +108,7 @@ static const struct option_spec {
     {"authfile", 0, "FILE", CONVERTS | ASKS, OPTION_AUTHFILE,
      "credentials for registries, as podman login and docker login write them (docs/registries.md "
      "says where else they are looked for)"},
-    {"json", 0, NULL, CONVERTS | CHECKS | SHOWS | REBUILDS, OPTION_JSON,
+    {"json", 0, NULL, CONVERTS | CHECKS | COMMAND_GC | NAMES | SHOWS | REBUILDS, OPTION_JSON,
      "JSON on standard output: events and results, one a line, or what is known (docs/state.md)"},
     {"verbose", 'v', NULL, ALL, OPTION_VERBOSE, "log what is of interest when something is wrong"},
     {"quiet", 'q', NULL, ALL, OPTION_QUIET, "log warnings and errors only"},
@@ -129,6 +143,14 @@ static const struct command_spec {
     {"rebuild-state", COMMAND_REBUILD_STATE, "REPO...",
      "Make the state database anew from what the repositories hold, if it is lost or damaged.", 1,
      SIZE_MAX},
+    {"gc", COMMAND_GC, "REPO",
+     "Take away names that nobody wants any more, and what no name reaches (docs/deletion.md).", 1,
+     1},
+    {"garbage-collection", COMMAND_GC, "REPO", "The Go tool's name of gc.", 1, 1},
+    {"remove", COMMAND_REMOVE, "--repo REPO IMAGE...",
+     "Take away public names; restore brings them back until the grace period ends.", 1, SIZE_MAX},
+    {"restore", COMMAND_RESTORE, "--repo REPO [IMAGE...]",
+     "Bring removed names back without a download; without IMAGE, list them.", 0, SIZE_MAX},
     {"tags", COMMAND_TAGS, "IMAGE-PATTERN", "List what the tag's wildcard stands for now.", 1, 1},
     {"download-manifest", COMMAND_DOWNLOAD_MANIFEST, "IMAGE",
      "Print the manifest or index, byte for byte; with --platform, what the index has for that.", 1,
@@ -172,6 +194,17 @@ static int parse_jobs(const struct option_spec *spec, const char *value, size_t 
     unsigned long n = strtoul(value, &end, 10);
     if (value[0] < '0' || value[0] > '9' || *end || n < 1 || n > 256)
         return wrong_value(spec, value, "a number from 1 to 256", err);
+    *out = n;
+    return 0;
+}
+
+static int parse_number(const struct option_spec *spec, const char *value, uint64_t max,
+                        uint64_t *out, struct error *err)
+{
+    char *end;
+    unsigned long long n = strtoull(value, &end, 10);
+    if (value[0] < '0' || value[0] > '9' || *end || n > max)
+        return wrong_value(spec, value, "a whole number", err);
     *out = n;
     return 0;
 }
@@ -239,6 +272,17 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         return 0;
     case OPTION_LAYERS:
         o->layers = true;
+        return 0;
+    case OPTION_GRACE:
+        o->given_grace = true;
+        return parse_number(spec, value, 100000, &o->grace_days, err);
+    case OPTION_LIMIT:
+        return parse_number(spec, value, UINT32_MAX, &o->limit, err);
+    case OPTION_NOW:
+        o->now = true;
+        return 0;
+    case OPTION_CVMFS_GC:
+        o->cvmfs_gc = true;
         return 0;
     case OPTION_DRY_RUN:
         c->worker.dry_run = true;
@@ -363,6 +407,9 @@ static int interpret(struct parser *p, struct options *o, struct error *err)
         o->arguments[i] = p->words[i + 1];
     if (!o->help && (command->command & CHECKS) && !o->layers)
         return error_set(err, ERROR_PARSE, "ducc %s wants to know what to look at: --layers",
+                         command->name);
+    if (!o->help && (command->command & NAMES) && !o->repository)
+        return error_set(err, ERROR_PARSE, "ducc %s wants to know where: --repo REPO",
                          command->name);
     if (!o->help && (o->argument_count < command->min || o->argument_count > command->max))
         return error_set(err, ERROR_PARSE, "usage: ducc %s [options] %s; see ducc %s --help",

@@ -22,14 +22,23 @@ enum command {
     COMMAND_STATUS = 512,
     COMMAND_WHY = 1024,
     COMMAND_REBUILD_STATE = 2048,
+    COMMAND_GC = 1 << 16,
+    COMMAND_REMOVE = 1 << 17,
+    COMMAND_RESTORE = 1 << 18,
 };
 
 struct options {
     enum command command;
     bool help; /* --help: of the command, or of the program */
     bool json;
-    bool layers; /* --layers of verify and repair */
-    bool failed; /* --failed of status */
+    bool layers;         /* --layers of verify and repair */
+    bool failed;         /* --failed of status */
+    bool layers;         /* --layers of verify and repair */
+    uint64_t grace_days; /* --grace-period of gc, if given_grace */
+    bool given_grace;
+    uint64_t limit; /* --limit of gc; 0: none */
+    bool now;       /* --now of remove */
+    bool cvmfs_gc;  /* --cvmfs-gc of gc */
     enum log_level log_level;
     struct convert_options convert;
     const char **platforms; /* of --platform, not yet parsed */

@@ -32,6 +32,7 @@
 
 #define PIPE_SIZE        (1 << 20)
 #define PATIENCE_SECONDS 30
+#define SERVER_CONF_MAX  ((size_t)1 << 20)
 
 static bool exists(const char *path)
 {
@@ -45,6 +46,40 @@ const char *cvmfs_spool_root(void)
 }
 
 /* ---- looking ---- */
+
+/* The value in a line NAME=VALUE, as the shell that cvmfs_server is takes it; NULL: another line.
+ */
+static const char *value_in(const char *line, const char *name)
+{
+    const char *p = line + strspn(line, " \t");
+    size_t len = strlen(name);
+    if (starts_with(p, "export "))
+        p += strlen("export ");
+    return strncmp(p, name, len) == 0 && p[len] == '=' ? p + len + 1 : NULL;
+}
+
+bool cvmfs_setting(const struct repository *r, const char *name, struct buf *out)
+{
+    const char *etc = getenv("DUCC_CVMFS_ETC"); /* for tests */
+    _cleanup_buf_ struct buf conf = BUF_INIT;
+    _cleanup_error_ struct error ignored = ERROR_INIT;
+    _cleanup_free_ char *path =
+        xasprintf("%s/repositories.d/%s/server.conf", etc && *etc ? etc : "/etc/cvmfs", r->name);
+    bool found = false;
+    if (file_read(path, SERVER_CONF_MAX, &conf, &ignored) < 0)
+        return false;
+    for (const char *line = conf.data; *line; line += *line == '\n') {
+        const char *value = value_in(line, name); /* the last one counts */
+        if (value) {
+            value += *value == '"' || *value == '\'';
+            buf_truncate(out, 0);
+            buf_add(out, value, strcspn(value, "\"'\n"));
+            found = true;
+        }
+        line += strcspn(line, "\n");
+    }
+    return found;
+}
 
 int cvmfs_run(const char *const *argv, struct buf *output, struct error *err)
 {
@@ -101,6 +136,12 @@ static int busy(struct error *err)
     return error_set(err, ERROR_BUSY,
                      "a transaction of somebody else is open; publish or abort it there, then run "
                      "ducc again");
+}
+
+int cvmfs_check_free(const struct repository *r, struct error *err)
+{
+    const struct cvmfs_state *s = r->state;
+    return exists(s->marker) ? busy(err) : 0;
 }
 
 /* ---- our own leftovers ---- */
@@ -269,15 +310,16 @@ static int write_stream(const struct changeset *cs, int fd, struct commit_report
     return result;
 }
 
-static int note_commit(const struct cvmfs_state *s, pid_t group, struct error *err)
+int cvmfs_note_ingest(const struct repository *r, pid_t group, struct error *err)
 {
+    const struct cvmfs_state *s = r->state;
     _cleanup_free_ char *note =
         xasprintf("%d ingest since %s\n", (int)group, clock_text(clock_now()).s);
     return file_write(s->journal, note, strlen(note), 0600, err);
 }
 
 /* ingest said why it failed, better than a broken pipe does. */
-static int ingest_failed(struct process *p, int status, struct error *err)
+int cvmfs_ingest_failed(struct process *p, int status, struct error *err)
 {
     if (strstr(p->messages.data, "already open"))
         return busy(err);
@@ -300,14 +342,14 @@ static int ingest(struct repository *r, const struct changeset *cs, struct commi
     if (process_start(&o, &p, err) < 0)
         return -1;
     fcntl(p.stdin_fd, F_SETPIPE_SZ, PIPE_SIZE); /* a smaller pipe works, only slower */
-    int result = note_commit(r->state, p.pid, err);
+    int result = cvmfs_note_ingest(r, p.pid, err);
     if (result == 0) {
         streamed = true;
         result = write_stream(cs, p.stdin_fd, out, &broken, err);
     }
     int status = process_wait(&p);
     if (status != 0 && (result == 0 || broken))
-        result = ingest_failed(&p, status, err);
+        result = cvmfs_ingest_failed(&p, status, err);
     else if (status == 0 && result < 0 && streamed)
         error_wrap(err, "(cvmfs_server ingest took the broken stream for a whole one)");
     if (result < 0)
@@ -329,11 +371,9 @@ static int check_published(void *arg, const char *root, struct error *err)
     return 0;
 }
 
-static int ingest_or_abort(struct repository *r, const struct changeset *cs,
-                           struct commit_report *out, struct error *err)
+int cvmfs_end_ingest(const struct repository *r, int result, struct error *err)
 {
-    struct cvmfs_state *s = r->state;
-    int result = ingest(r, cs, out, err);
+    const struct cvmfs_state *s = r->state;
     if (result < 0 && err->kind != ERROR_BUSY && exists(s->marker)) {
         _cleanup_error_ struct error again = ERROR_INIT;
         if (cvmfs_abort(r, &again) < 0) /* the journal stays: the next run tries again */
@@ -347,12 +387,10 @@ static int cvmfs_commit(struct repository *r, const struct changeset *cs,
                         const struct commit_options *options, struct commit_report *out,
                         struct error *err)
 {
-    const struct cvmfs_state *s = r->state;
     struct changeset_visitor v = {.end_unit = check_published, .arg = r};
     _cleanup_error_ struct error extras = ERROR_INIT;
-    if (exists(s->marker))
-        return busy(err);
-    if (ingest_or_abort(r, cs, out, err) < 0 || changeset_visit(cs, &v, err) < 0)
+    if (cvmfs_check_free(r, err) < 0 || cvmfs_end_ingest(r, ingest(r, cs, out, err), err) < 0 ||
+        changeset_visit(cs, &v, err) < 0)
         return -1;
     /* The images are public now; what comes on top may fail, and is said. */
     if (cvmfs_publish_extras(r, cs, options, out, &extras) < 0)
@@ -383,8 +421,8 @@ int cvmfs_transaction(struct repository *r, int (*work)(void *arg, struct error 
     const struct cvmfs_state *s = r->state;
     /* No process group of ours stays behind: nothing to kill, only a transaction to abort. */
     static const char note[] = "0 transaction\n";
-    if (exists(s->marker))
-        return busy(err);
+    if (cvmfs_check_free(r, err) < 0)
+        return -1;
     if (file_write(s->journal, note, sizeof note - 1, 0600, err) < 0)
         return -1;
     int result = run_transaction(r, work, arg, err);
@@ -393,30 +431,36 @@ int cvmfs_transaction(struct repository *r, int (*work)(void *arg, struct error 
     return result;
 }
 
-struct removal {
+struct in_place {
     const struct repository *repository;
-    const char *const *paths;
-    size_t count;
+    repository_work *work;
+    void *arg;
 };
 
-static int remove_in_transaction(void *arg, struct error *err)
+static int work_below_root(void *arg, struct error *err)
 {
-    const struct removal *x = arg;
+    const struct in_place *x = arg;
     _cleanup_close_ int root = open(x->repository->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return error_set_errno(err, ERROR_IO, errno, "%s: cannot open", x->repository->root);
-    return remove_files(root, x->paths, x->count, err);
+    return x->work(root, x->arg, err);
 }
 
-static int cvmfs_remove(struct repository *r, const char *const *paths, size_t count,
-                        struct error *err)
+static int cvmfs_in_place(struct repository *r, repository_work *work, void *arg, struct error *err)
 {
-    struct removal x = {r, paths, count};
-    return cvmfs_transaction(r, remove_in_transaction, &x, err);
+    return cvmfs_transaction(r, work_below_root, &(struct in_place){r, work, arg}, err);
+}
+
+static int cvmfs_collect(struct repository *r, struct error *err)
+{
+    const char *const argv[] = {"cvmfs_server", "gc", "-f", r->name, NULL};
+    return cvmfs_check_free(r, err) < 0 ? -1 : cvmfs_run(argv, NULL, err);
 }
 
 const struct repository_backend cvmfs_backend = {.noun = "CernVM-FS repository",
                                                  .begin = cvmfs_begin,
                                                  .commit = cvmfs_commit,
-                                                 .remove = cvmfs_remove,
+                                                 .in_place = cvmfs_in_place,
+                                                 .delete_trees = cvmfs_delete_trees,
+                                                 .collect = cvmfs_collect,
                                                  .free = cvmfs_free};

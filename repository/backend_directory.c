@@ -409,16 +409,38 @@ static int directory_begin(struct repository *r, const char *journal, struct err
     return tree_remove(staging, err);
 }
 
-static int directory_remove(struct repository *r, const char *const *paths, size_t count,
-                            struct error *err)
+static int open_root(const struct repository *r, int *out, struct error *err)
 {
-    _cleanup_close_ int root = open(r->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
-        return error_set_errno(err, ERROR_IO, errno, "cannot open");
-    return remove_files(root, paths, count, err);
+    *out = open(r->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *out < 0 ? error_set_errno(err, ERROR_IO, errno, "cannot open") : 0;
+}
+
+static int directory_in_place(struct repository *r, repository_work *work, void *arg,
+                              struct error *err)
+{
+    _cleanup_close_ int root = -1;
+    return open_root(r, &root, err) < 0 ? -1 : work(root, arg, err);
+}
+
+/* Each is renamed out of the way first: nobody sees half of one, nor does the next run. */
+static int directory_delete_trees(struct repository *r, const char *const *paths, size_t count,
+                                  struct error *err)
+{
+    _cleanup_close_ int root = -1;
+    if (open_root(r, &root, err) < 0 || tree_remove_at(root, STAGING, err) < 0)
+        return -1;
+    if (mkdirat(root, STAGING, 0700) < 0)
+        return fail("cannot make directory", STAGING, err);
+    for (size_t i = 0; i < count; i++) {
+        _cleanup_free_ char *aside = xasprintf(STAGING "/%zu", i);
+        if (renameat(root, paths[i], root, aside) < 0 && errno != ENOENT)
+            return fail("cannot move aside", paths[i], err);
+    }
+    return tree_remove_at(root, STAGING, err);
 }
 
 const struct repository_backend directory_backend = {.noun = "directory",
                                                      .begin = directory_begin,
                                                      .commit = directory_commit,
-                                                     .remove = directory_remove};
+                                                     .in_place = directory_in_place,
+                                                     .delete_trees = directory_delete_trees};

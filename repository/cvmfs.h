@@ -2,6 +2,7 @@
 #ifndef REPOSITORY_CVMFS_H
 #define REPOSITORY_CVMFS_H
 
+#include "base/process.h"
 #include "layers/tar_writer.h"
 #include "repository/repository.h"
 
@@ -23,6 +24,20 @@ MUST_CHECK int cvmfs_abort(const struct repository *repository, struct error *er
 MUST_CHECK int cvmfs_transaction(struct repository *repository,
                                  int (*work)(void *arg, struct error *err), void *arg,
                                  struct error *err);
+/* For running ingest: ERROR_BUSY, if somebody has a transaction open; the note that we have; what
+ * ingest said of its failure; and the end of it, in which a transaction that it left open is
+ * aborted. The last one is given the result so far and returns it, with the error made longer. */
+MUST_CHECK int cvmfs_check_free(const struct repository *repository, struct error *err);
+MUST_CHECK int cvmfs_note_ingest(const struct repository *repository, pid_t group,
+                                 struct error *err);
+int cvmfs_ingest_failed(struct process *process, int status, struct error *err);
+MUST_CHECK int cvmfs_end_ingest(const struct repository *repository, int result,
+                                struct error *err);
+/* A setting of the repository's server.conf, without quotes: false if it is not there. */
+bool cvmfs_setting(const struct repository *repository, const char *name, struct buf *out);
+/* Take trees away with `cvmfs_server ingest -d`. */
+MUST_CHECK int cvmfs_delete_trees(struct repository *repository, const char *const *paths,
+                                  size_t count, struct error *err);
 
 /*
  * What ingest cannot carry: extended attributes, and files in chunks. Both take an ordinary

@@ -1,7 +1,6 @@
 #include "repository/cvmfs.h"
 
 #include "base/buf.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "base/path.h"
 
@@ -11,8 +10,6 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-
-#define SERVER_CONF_MAX ((size_t)1 << 20)
 
 struct extra {
     char *path;
@@ -46,30 +43,12 @@ static int collect(void *arg, const struct change *c, struct error *err)
     return 0;
 }
 
-/* The last assignment counts, as for the shell that cvmfs_server is. */
 static bool includes_xattrs(const struct repository *r)
 {
-    const char *etc = getenv("DUCC_CVMFS_ETC"); /* for tests */
-    _cleanup_buf_ struct buf conf = BUF_INIT;
-    _cleanup_error_ struct error ignored = ERROR_INIT;
-    _cleanup_free_ char *path =
-        xasprintf("%s/repositories.d/%s/server.conf", etc && *etc ? etc : "/etc/cvmfs", r->name);
-    static const char key[] = "CVMFS_INCLUDE_XATTRS=";
-    bool include = false;
-    if (file_read(path, SERVER_CONF_MAX, &conf, &ignored) < 0)
-        return false;
-    for (const char *line = conf.data; *line;) {
-        const char *p = line + strspn(line, " \t");
-        if (starts_with(p, "export "))
-            p += strlen("export ");
-        if (starts_with(p, key)) {
-            p += strlen(key) + (p[strlen(key)] == '"' || p[strlen(key)] == '\'');
-            include = starts_with(p, "true") || starts_with(p, "yes") || starts_with(p, "on");
-        }
-        line += strcspn(line, "\n");
-        line += *line == '\n';
-    }
-    return include;
+    _cleanup_buf_ struct buf value = BUF_INIT;
+    return cvmfs_setting(r, "CVMFS_INCLUDE_XATTRS", &value) &&
+           (starts_with(value.data, "true") || starts_with(value.data, "yes") ||
+            starts_with(value.data, "on"));
 }
 
 /* ---- doing ---- */

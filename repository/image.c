@@ -60,9 +60,7 @@ size_t image_public_names(const struct image *image)
     return image->multiarch.directory && !image->multiarch.leads ? 0 : image->name_count;
 }
 
-/* ChainID(L0) = DiffID(L0); ChainID(L0|...|Ln) = Digest(ChainID(L0|...|Ln-1) + " " + DiffID(Ln)).
- */
-static struct digest next_chain_id(const struct digest *below, const struct digest *diff_id)
+struct digest image_next_chain_id(const struct digest *below, const struct digest *diff_id)
 {
     if (!below)
         return *diff_id;
@@ -85,7 +83,7 @@ int image_parse(struct image *image, struct error *err)
         struct image_layer *l = &image->layers[i];
         l->descriptor = &m->layers[i];
         l->diff_id = image->parsed_config.diff_ids[i];
-        l->chain_id = next_chain_id(i ? &image->layers[i - 1].chain_id : NULL, &l->diff_id);
+        l->chain_id = image_next_chain_id(i ? &image->layers[i - 1].chain_id : NULL, &l->diff_id);
     }
     return 0;
 }

@@ -57,6 +57,10 @@ MUST_CHECK int image_parse(struct image *image, struct error *err);
  * stack them. */
 MUST_CHECK int image_assemble(struct image *image, const struct spool *spool, struct error *err);
 
+/* ChainID(L0) = DiffID(L0); ChainID(L0|...|Ln) = Digest(ChainID(L0|...|Ln-1) + " " + DiffID(Ln)).
+ * `below` is NULL for the lowest layer. */
+struct digest image_next_chain_id(const struct digest *below, const struct digest *diff_id);
+
 /* The path of a public name: "REGISTRY/REPOSITORY:TAG" below the prefix, if there is one. Owned. */
 char *image_public_name(const struct image *image, size_t name);
 /* How messages call the image under one of its names: the name, and the architecture if it is

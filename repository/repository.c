@@ -6,6 +6,7 @@
 #include "base/path.h"
 #include "wishlist/repository.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -43,14 +44,42 @@ void repository_free(struct repository *r)
     free(r->name);
     free(r->root);
     free(r->view);
+    free(r->counter);
     free(r);
 }
 
 int repository_begin(struct repository *r, const char *journal, struct error *err)
 {
+    free(r->counter);
+    r->counter = xasprintf("%s.count", journal);
     if (r->backend->begin(r, journal, err) < 0)
         return error_wrap(err, "%s %s", r->backend->noun, r->name);
     return 0;
+}
+
+/* ---- changes ---- */
+
+int repository_changes(const struct repository *r, uint64_t *out, struct error *err)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT;
+    *out = 0;
+    if (file_read(r->counter, 64, &text, err) == 0)
+        *out = strtoull(text.data, NULL, 10);
+    else if (err->kind == ERROR_NOT_FOUND)
+        error_release(err);
+    else
+        return -1;
+    return 0;
+}
+
+/* Before the change: one that is counted and fails does no harm. */
+static int count_change(struct repository *r, struct error *err)
+{
+    uint64_t changes;
+    if (repository_changes(r, &changes, err) < 0)
+        return -1;
+    _cleanup_free_ char *text = xasprintf("%llu\n", (unsigned long long)changes + 1);
+    return file_write(r->counter, text, strlen(text), 0644, err);
 }
 
 int repository_commit(struct repository *r, const struct changeset *cs,
@@ -59,36 +88,128 @@ int repository_commit(struct repository *r, const struct changeset *cs,
 {
     *out = (struct commit_report){.revisions = 1};
     double start = clock_monotonic();
-    if (r->backend->commit(r, cs, options, out, err) < 0)
+    if (count_change(r, err) < 0 || r->backend->commit(r, cs, options, out, err) < 0)
         return error_wrap(err, "%s %s", r->backend->noun, r->name);
     out->seconds = clock_monotonic() - start;
+    return 0;
+}
+
+static int change_in_place(struct repository *r, repository_work *work, void *arg,
+                           struct error *err)
+{
+    if (count_change(r, err) < 0 || r->backend->in_place(r, work, arg, err) < 0)
+        return error_wrap(err, "%s %s", r->backend->noun, r->name);
+    return 0;
+}
+
+int repository_delete(struct repository *r, const char *const *paths, size_t count,
+                      struct error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strchr(paths[i], ':') || !path_is_clean(paths[i]))
+            return error_set(err, ERROR_BUG, "not to be deleted as a tree: %s", paths[i]);
+    if (count_change(r, err) < 0 || r->backend->delete_trees(r, paths, count, err) < 0)
+        return error_wrap(err, "%s %s", r->backend->noun, r->name);
+    return 0;
+}
+
+struct removal {
+    const char *const *paths;
+    size_t count;
+};
+
+static int cannot_remove(const char *path, struct error *err)
+{
+    int saved = errno;
+    _cleanup_free_ char *q = quoted(path);
+    return error_set_errno(err, ERROR_IO, saved, "cannot remove %s", q);
+}
+
+static int remove_files(int root, void *arg, struct error *err)
+{
+    const struct removal *x = arg;
+    for (size_t i = 0; i < x->count; i++) {
+        _cleanup_free_ char *parent = path_parent(x->paths[i]);
+        struct stat st;
+        if (fstatat(root, parent, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            (unlinkat(root, x->paths[i], 0) < 0 && errno != ENOENT) ||
+            utimensat(root, parent, (struct timespec[2]){st.st_atim, st.st_mtim},
+                      AT_SYMLINK_NOFOLLOW) < 0)
+            return cannot_remove(x->paths[i], err);
+    }
     return 0;
 }
 
 int repository_remove(struct repository *r, const char *const *paths, size_t count,
                       struct error *err)
 {
-    if (r->backend->remove(r, paths, count, err) < 0)
+    return change_in_place(r, remove_files, &(struct removal){paths, count}, err);
+}
+
+/* Whether a directory holds nothing but, perhaps, the mark of a catalog. */
+static bool is_bare(int root, const char *path)
+{
+    int fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    bool bare = dir != NULL;
+    if (!dir && fd >= 0)
+        close(fd);
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        bare &= strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+                strcmp(e->d_name, ".cvmfscatalog") == 0;
+    if (dir)
+        closedir(dir);
+    return bare;
+}
+
+/* Of ours at the top only .multiarch comes and goes with the names in it. */
+static bool is_ours_to_keep(const char *path)
+{
+    return *path == '\0' || (*path == '.' && !strchr(path, '/') && strcmp(path, ".multiarch") != 0);
+}
+
+static int remove_bare_parents(int root, const char *path, struct error *err)
+{
+    for (char *dir = path_parent(path), *next;; dir = next) {
+        _cleanup_free_ char *owned = dir;
+        if (is_ours_to_keep(dir) || !is_bare(root, dir))
+            return 0;
+        if (tree_remove_at(root, dir, err) < 0)
+            return -1;
+        next = path_parent(dir);
+    }
+}
+
+static int remove_names(int root, void *arg, struct error *err)
+{
+    const struct removal *x = arg;
+    for (size_t i = 0; i < x->count; i++) {
+        if (!path_is_clean(x->paths[i]))
+            return error_set(err, ERROR_BUG, "not to be removed: %s", x->paths[i]);
+        if (tree_remove_at(root, x->paths[i], err) < 0 ||
+            remove_bare_parents(root, x->paths[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int repository_remove_names(struct repository *r, const char *const *paths, size_t count,
+                            struct error *err)
+{
+    return change_in_place(r, remove_names, &(struct removal){paths, count}, err);
+}
+
+int repository_collect(struct repository *r, struct error *err)
+{
+    if (!r->backend->collect)
+        return error_set(err, ERROR_UNSUPPORTED, "%s %s: has no garbage of its own to collect",
+                         r->backend->noun, r->name);
+    if (r->backend->collect(r, err) < 0)
         return error_wrap(err, "%s %s", r->backend->noun, r->name);
     return 0;
 }
 
-int remove_files(int root, const char *const *paths, size_t count, struct error *err)
-{
-    for (size_t i = 0; i < count; i++) {
-        _cleanup_free_ char *parent = path_parent(paths[i]);
-        struct stat st;
-        if (fstatat(root, parent, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-            (unlinkat(root, paths[i], 0) < 0 && errno != ENOENT) ||
-            utimensat(root, parent, (struct timespec[2]){st.st_atim, st.st_mtim},
-                      AT_SYMLINK_NOFOLLOW) < 0) {
-            int saved = errno;
-            _cleanup_free_ char *q = quoted(paths[i]);
-            return error_set_errno(err, ERROR_IO, saved, "cannot remove %s", q);
-        }
-    }
-    return 0;
-}
+/* ---- looking ---- */
 
 char *repository_path(const struct repository *r, const char *path)
 {

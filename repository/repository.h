@@ -44,7 +44,10 @@ struct repository {
      * ours left behind. */
     const struct repository_backend *backend;
     void *state;
+    char *counter; /* see repository_changes() */
 };
+
+typedef int repository_work(int root, void *arg, struct error *err);
 
 struct repository_backend {
     const char *noun; /* "directory", "CernVM-FS repository" */
@@ -52,8 +55,14 @@ struct repository_backend {
     int (*commit)(struct repository *repository, const struct changeset *cs,
                   const struct commit_options *options, struct commit_report *out,
                   struct error *err);
-    int (*remove)(struct repository *repository, const char *const *paths, size_t count,
-                  struct error *err);
+    /* Change the tree where it lies: `work` gets a descriptor of its root. On CernVM-FS that is an
+     * ordinary transaction, and one revision; what `work` did is undone if it fails. */
+    int (*in_place)(struct repository *repository, repository_work *work, void *arg,
+                    struct error *err);
+    /* Take whole trees away, each of which is gone at once. */
+    int (*delete_trees)(struct repository *repository, const char *const *paths, size_t count,
+                        struct error *err);
+    int (*collect)(struct repository *repository, struct error *err); /* NULL: there is none */
     void (*free)(struct repository *repository);
 };
 /* "/var/spool/cvmfs", or what tests set. */
@@ -79,6 +88,25 @@ MUST_CHECK int repository_commit(struct repository *repository, const struct cha
  * they lie in keep their times. */
 MUST_CHECK int repository_remove(struct repository *repository, const char *const *paths,
                                  size_t count, struct error *err);
+/* Take away public names and the folders of their documents, in one revision, whatever signs they
+ * hold; then the directories above them that hold nothing else. What is not there is fine. */
+MUST_CHECK int repository_remove_names(struct repository *repository, const char *const *paths,
+                                       size_t count, struct error *err);
+/* Take whole trees away. Their paths hold no colon (ERROR_BUG): CernVM-FS takes it for the end of
+ * a path, and says nothing. In revisions of as many trees as go at once: one, or behind a
+ * repository gateway one a tree. */
+MUST_CHECK int repository_delete(struct repository *repository, const char *const *paths,
+                                 size_t count, struct error *err);
+
+/* The repository's own collection of garbage, for what was deleted in earlier revisions.
+ * ERROR_UNSUPPORTED for a directory; ERROR_CHILD where CernVM-FS was not told to do so when the
+ * repository was made (cvmfs_server mkfs -z). */
+MUST_CHECK int repository_collect(struct repository *repository, struct error *err);
+
+/* A number that every change by this program makes larger, counted in the state directory: what was
+ * read of the repository is still true if it has not changed. */
+MUST_CHECK int repository_changes(const struct repository *repository, uint64_t *out,
+                                  struct error *err);
 
 /* What is published at a path: S_IFMT bits of its mode, 0 if there is nothing. Symlinks are not
  * followed. -1 on error. */
@@ -96,8 +124,6 @@ MUST_CHECK int repository_readlink(const struct repository *repository, const ch
 /* Of CernVM-FS, as clients will see it next; 0 if it is not known, or the repository is a
  * directory. */
 uint64_t repository_revision(const struct repository *repository);
-/* For back ends: remove files below the directory `root`, whose directories keep their times. */
-MUST_CHECK int remove_files(int root, const char *const *paths, size_t count, struct error *err);
 /* The path in the file system. Owned. */
 char *repository_path(const struct repository *repository, const char *path);
 

@@ -119,5 +119,13 @@ static const char step_1[] =
     ");"
     "CREATE INDEX runs_by_time ON runs (started_at);";
 
-const char *const schema_steps[] = {step_1};
+/* For taking away: since when a part of a repository is reached by no name. */
+static const char step_2[] = "CREATE TABLE unreached ("
+                             "  repository TEXT NOT NULL,"
+                             "  path TEXT NOT NULL,"
+                             "  since INTEGER NOT NULL,"
+                             "  PRIMARY KEY (repository, path)"
+                             ") WITHOUT ROWID;";
+
+const char *const schema_steps[] = {step_1, step_2};
 const int schema_version = (int)(sizeof schema_steps / sizeof *schema_steps);

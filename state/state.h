@@ -25,6 +25,10 @@ struct state {
  * since when. */
 MUST_CHECK int state_open(const char *dir, const char *spool_base, const char *repository,
                           struct state *out, struct error *err);
+/* The same without a spool, for one commit's time: waits its turn for so many seconds. Whoever
+ * finds the lock held by such a one waits in turn, instead of giving up. */
+MUST_CHECK int state_open_briefly(const char *dir, const char *repository, double patience_seconds,
+                                  struct state *out, struct error *err);
 void state_release(struct state *state);
 
 /* DIR, if `dir` or the default. Owned; NULL and ERROR_NOT_FOUND if there is no home directory. */
