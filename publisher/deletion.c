@@ -24,6 +24,7 @@ struct deletion {
     uint64_t changes;   /* of the repository when it was marked */
     int64_t now;
     struct sweep_options choice;
+    struct string_list selected; /* names of remove --now, with those below .multiarch */
     struct mark mark;
     struct sweep sweep;
     struct removal_report removed;
@@ -49,7 +50,7 @@ static void unlock(struct deletion *d)
 static int mark_again(struct deletion *d, struct error *err)
 {
     mark_release(&d->mark);
-    return mark_repository(d->repository, &d->mark, err);
+    return mark_repository(d->repository, &d->selected, &d->mark, err);
 }
 
 /* With the lock held: somebody may have published since the repository was marked. */
@@ -301,12 +302,13 @@ static int open_deletion(struct deletion *d, struct error *err)
             return -1;
         error_release(err);
     }
-    return mark_repository(d->repository, &d->mark, err);
+    return mark_repository(d->repository, &d->selected, &d->mark, err);
 }
 
 static void close_deletion(struct deletion *d)
 {
     state_release(&d->state);
+    string_list_release(&d->selected);
     sweep_release(&d->sweep);
     mark_release(&d->mark);
     database_free(d->db);
@@ -349,11 +351,17 @@ static int remove_given(struct deletion *d, struct error *err)
 /* With --now, what nothing but these names held. */
 static int remove_and_collect(struct deletion *d, struct error *err)
 {
-    d->choice.only_since = d->now;
-    d->choice.grace_seconds = 0;
     if (remove_given(d, err) < 0)
         return -1;
-    return d->o->now ? collect(d, err) : 0;
+    if (!d->o->now)
+        return 0;
+    d->choice.only_selected = true;
+    for (size_t i = 0; i < d->mark.name_count; i++)
+        for (size_t k = 0; k < d->o->name_count; k++)
+            if (mark_is_name_of(&d->mark.names[i], d->o->names[k]))
+                string_list_add(&d->selected, d->mark.names[i].name);
+    string_list_sort(&d->selected);
+    return collect(d, err);
 }
 
 static int check_names(const struct deletion *d, struct error *err)

@@ -31,7 +31,6 @@ struct options {
     enum command command;
     bool help; /* --help: of the command, or of the program */
     bool json;
-    bool layers;         /* --layers of verify and repair */
     bool failed;         /* --failed of status */
     bool layers;         /* --layers of verify and repair */
     uint64_t grace_days; /* --grace-period of gc, if given_grace */

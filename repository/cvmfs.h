@@ -31,8 +31,7 @@ MUST_CHECK int cvmfs_check_free(const struct repository *repository, struct erro
 MUST_CHECK int cvmfs_note_ingest(const struct repository *repository, pid_t group,
                                  struct error *err);
 int cvmfs_ingest_failed(struct process *process, int status, struct error *err);
-MUST_CHECK int cvmfs_end_ingest(const struct repository *repository, int result,
-                                struct error *err);
+MUST_CHECK int cvmfs_end_ingest(const struct repository *repository, int result, struct error *err);
 /* A setting of the repository's server.conf, without quotes: false if it is not there. */
 bool cvmfs_setting(const struct repository *repository, const char *name, struct buf *out);
 /* Take trees away with `cvmfs_server ingest -d`. */

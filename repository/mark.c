@@ -101,6 +101,7 @@ enum reach mark_reach(const struct mark *m, enum unit_kind kind, const struct di
 
 struct marker {
     const struct repository *repository;
+    const struct string_list *selected;
     struct mark *mark;
     struct mark_unit *pending; /* found, and not yet among the mark's units */
     size_t pending_count, pending_capacity;
@@ -316,6 +317,17 @@ static const struct mark_name *find_name(const struct mark *m, size_t count, con
     return count ? bsearch(&key, m->names, count, sizeof *m->names, compare_names) : NULL;
 }
 
+bool mark_is_name_of(const struct mark_name *n, const char *public_name)
+{
+    static const char top[] = ".multiarch/";
+    const char *plain = n->name;
+    if (starts_with(plain, top)) {
+        const char *slash = strchr(plain + strlen(top), '/');
+        plain = slash ? slash + 1 : plain;
+    }
+    return strcmp(plain, public_name) == 0;
+}
+
 const struct mark_name *mark_find_name(const struct mark *m, const char *name)
 {
     return find_name(m, m->name_count, name);
@@ -333,17 +345,20 @@ static int mark_removed(struct marker *w, struct error *err)
         _cleanup_free_ char *documents = path_join(path_name(REMOVED_FOLDER), r->name);
         struct digest image;
         /* One that is there again holds nothing. */
+        bool selected = w->selected && string_list_has(w->selected, r->name);
         bool stale = find_name(w->mark, there, r->name) != NULL;
         if (stale)
             image = (struct digest){0};
         else
-            result = mark_manifest(w, documents, r->removed_at, &image, err);
+            result = mark_manifest(w, documents, selected ? HELD_BY_SELECTED : r->removed_at,
+                                   &image, err);
         if (result < 0)
             break;
         struct mark_name *n = add_name(w->mark, r->name);
         n->image = image;
         n->removed_at = r->removed_at;
         n->is_stale = stale;
+        n->is_selected = selected;
     }
     removed_names_release(&removed);
     return result;
@@ -480,10 +495,11 @@ static int mark_all(struct marker *w, struct error *err)
     return 0;
 }
 
-int mark_repository(const struct repository *r, struct mark *out, struct error *err)
+int mark_repository(const struct repository *r, const struct string_list *selected,
+                    struct mark *out, struct error *err)
 {
     struct mark mark = {0};
-    struct marker w = {.repository = r, .mark = &mark};
+    struct marker w = {.repository = r, .selected = selected, .mark = &mark};
     int result = mark_all(&w, err);
     tdestroy(w.chains_known, free);
     free(w.pending);

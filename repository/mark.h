@@ -22,6 +22,7 @@
 #define REPOSITORY_MARK_H
 
 #include "base/digest.h"
+#include "base/string_list.h"
 #include "podmanstore/podman_store.h"
 #include "repository/repository.h"
 
@@ -47,8 +48,12 @@ bool unit_of_path(const char *path, enum unit_kind *out_kind, struct digest *out
 struct mark_unit {
     enum unit_kind kind;
     struct digest id;
-    int64_t held; /* 0: reached by a name; else the removal of the last name that reached it */
+    /* 0: reached by a name; else the removal of the last name that reached it; HELD_BY_SELECTED */
+    int64_t held;
 };
+
+/* Held by nothing but the removed names that mark_repository() was given. */
+#define HELD_BY_SELECTED (-1)
 
 /* A name, or one that was removed. Of an image for several architectures, ".multiarch/ARCH/NAME" is
  * a name of its own. */
@@ -58,6 +63,7 @@ struct mark_name {
     bool has_link, has_documents;
     int64_t removed_at; /* 0: it is there */
     bool is_stale;      /* removed, and there again */
+    bool is_selected;   /* removed, and one of those that mark_repository() was given */
 };
 
 struct mark {
@@ -77,13 +83,17 @@ enum reach {
     REACH_NAME,
 };
 
-MUST_CHECK int mark_repository(const struct repository *repository, struct mark *out,
+/* `selected`, sorted: removed names that are told from others; NULL: none. */
+MUST_CHECK int mark_repository(const struct repository *repository,
+                               const struct string_list *selected, struct mark *out,
                                struct error *err);
 void mark_release(struct mark *mark);
 
 /* *out_held (may be NULL): when the last name that reached it was removed, for REACH_HELD. */
 enum reach mark_reach(const struct mark *mark, enum unit_kind kind, const struct digest *id,
                       int64_t *out_held);
+/* Whether it is the public name, or stands for it below .multiarch. */
+bool mark_is_name_of(const struct mark_name *name, const char *public_name);
 /* The name that is there, or NULL. */
 const struct mark_name *mark_find_name(const struct mark *mark, const char *name);
 

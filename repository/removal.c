@@ -211,9 +211,7 @@ static bool add_family(const struct mark *mark, const char *name, bool removed,
     bool found = false;
     for (size_t i = 0; i < mark->name_count; i++) {
         const struct mark_name *n = &mark->names[i];
-        const char *plain = plain_name(n->name);
-        if ((n->removed_at != 0) == removed &&
-            (strcmp(n->name, name) == 0 || (plain && strcmp(plain, name) == 0))) {
+        if ((n->removed_at != 0) == removed && mark_is_name_of(n, name)) {
             string_list_add(out, n->name);
             found = true;
         }

@@ -47,8 +47,9 @@ static void add_unit(struct finder *f, enum unit_kind kind, const struct digest 
                                                .id = *id,
                                                .path = unit_path(kind, id),
                                                .is_held = reach == REACH_HELD,
+                                               .is_selected = held == HELD_BY_SELECTED,
                                                .is_recorded = recorded,
-                                               .since = held};
+                                               .since = held > 0 ? held : 0};
 }
 
 /* The layer's index says how much it holds; without one, what is noted for Podman. */
@@ -290,8 +291,6 @@ int sweep_find(const struct repository *r, const struct mark *mark, struct sweep
 /* A time to come is a clock that jumped: it says nothing. */
 static bool is_over(int64_t since, const struct sweep_options *o)
 {
-    if (o->only_since)
-        return since == o->only_since;
     return since > 0 && since <= o->now && o->now - since >= o->grace_seconds;
 }
 
@@ -376,7 +375,8 @@ static void choose_folders(struct sweep *s, const struct mark *mark, const struc
     string_list_release(&s->folders);
     for (size_t i = 0; i < mark->name_count; i++) {
         const struct mark_name *n = &mark->names[i];
-        if (n->removed_at != 0 && ((n->is_stale && !o->only_since) || is_over(n->removed_at, o)))
+        bool over = n->removed_at != 0 && (n->is_stale || is_over(n->removed_at, o));
+        if (o->only_selected ? n->is_selected : over)
             string_list_take(&s->folders, path_join(REMOVED_FOLDER, n->name));
     }
 }
@@ -397,7 +397,7 @@ void sweep_choose(struct sweep *s, const struct mark *mark, const struct sweep_o
     choose_folders(s, mark, o);
     for (size_t i = 0; i < s->count; i++)
         s->units[i].is_due =
-            is_over(s->units[i].since, o) && (s->units[i].is_held || !o->only_since);
+            o->only_selected ? s->units[i].is_selected : is_over(s->units[i].since, o);
     settle_needs(s, mark);
     cut(s, o->limit);
 }
@@ -409,7 +409,8 @@ void sweep_check_again(struct sweep *s, const struct mark *mark, const struct sw
         struct sweep_unit *u = &s->units[i];
         int64_t held;
         enum reach reach = mark_reach(mark, u->kind, &u->id, &held);
-        if (reach == REACH_NAME || (reach == REACH_HELD && !is_over(held, o)))
+        bool may_go = o->only_selected ? held == HELD_BY_SELECTED : is_over(held, o);
+        if (reach == REACH_NAME || (reach == REACH_HELD && !may_go))
             u->is_due = false;
     }
     settle_needs(s, mark);

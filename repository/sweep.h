@@ -26,7 +26,8 @@ struct sweep_unit {
     enum unit_kind kind;
     struct digest id;
     char *path;
-    bool is_held;             /* by a name that was removed */
+    bool is_held;             /* by a name that was removed; */
+    bool is_selected;         /* by none but those that the mark was given */
     bool is_recorded;         /* Podman's: its list has it */
     int64_t since;            /* reached by no name; 0: not known */
     uint64_t bytes, entries;  /* of a layer, as far as known: its files' contents */
@@ -49,9 +50,8 @@ struct sweep_options {
     int64_t grace_seconds;
     int64_t now;
     size_t limit; /* trees; 0: no limit */
-    /* Not 0: only what has been reached by no name since just then, whatever the grace period: the
-     * content of the names that were removed at that moment. */
-    int64_t only_since;
+    /* Only what nothing holds but the removed names that the mark was given, at once. */
+    bool only_selected;
 };
 
 struct sweep_report {
