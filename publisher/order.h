@@ -9,8 +9,10 @@
 #define PUBLISHER_ORDER_H
 
 #include "publisher/access.h"
+#include "publisher/name_set.h"
 #include "registry/manifest.h"
 #include "repository/policy.h"
+#include "wishlist/recipe.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -25,6 +27,9 @@ struct order_options {
     const struct policy *policy;
     const struct platform *platforms; /* wanted of an index; at least one */
     size_t platform_count;
+    /* What its list says: prefix, limits, keys. NULL: it is no list's. */
+    const struct recipe_list *list;
+    struct name_set *names; /* shared with the other orders of a round; NULL: of its own */
     enum urgency urgency;
     bool again;               /* look at every image as if it had never been published */
     void (*ended)(void *arg); /* NULL: nobody asks */
@@ -37,6 +42,10 @@ struct order {
     struct policy policy;
     struct platform *platforms;
     size_t platform_count;
+    char *prefix;                      /* of public names; NULL: none */
+    uint64_t image_size_max, tags_max; /* 0: no limit */
+    struct site_rules signatures;      /* the list's own rule; none: the site's are all */
+    struct name_set *names;
     enum urgency urgency;
     bool again;
     void (*ended)(void *arg);

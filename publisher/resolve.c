@@ -2,21 +2,24 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "base/path.h"
+#include "publisher/expand.h"
 #include "publisher/recorder.h"
 #include "repository/documents.h"
 #include "registry/cosign.h"
-#include "wishlist/glob.h"
 
 #include <pthread.h>
 #include <search.h>
 #include <string.h>
 
-void wanted_add(struct wanted_list *list, struct reference *ref, bool is_pattern,
+void wanted_add(struct wanted_list *list, struct reference *ref, const struct selector *selector,
                 const char *origin)
 {
     ARRAY_GROW(list->items, list->count, list->capacity);
-    list->items[list->count++] = (struct wanted){
-        .ref = *ref, .is_pattern = is_pattern, .origin = origin ? xstrdup(origin) : NULL};
+    list->items[list->count++] =
+        (struct wanted){.ref = *ref,
+                        .selector = selector ? selector_copy(selector) : NULL,
+                        .origin = origin ? xstrdup(origin) : NULL};
     *ref = (struct reference){0};
 }
 
@@ -31,6 +34,7 @@ void wanted_release(struct wanted_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
         reference_release(&list->items[i].ref);
+        selector_free(list->items[i].selector);
         free(list->items[i].origin);
         free(list->items[i].list);
         free(list->items[i].entry);
@@ -57,18 +61,19 @@ struct resolver {
     struct jobs *jobs;
     pthread_mutex_t mutex; /* guards `siblings` */
     struct jobs siblings;  /* further platforms of a job's names */
-    /* one a wish: what its wildcard matched */
-    struct expansion {
-        struct reference *refs;
-        size_t count, capacity;
-        struct error error;
-    } * expansions;
 };
+
+/* Owned. */
+static char *public_name(const struct resolver *r, const struct reference *ref)
+{
+    _cleanup_free_ char *name = reference_name(ref);
+    return path_join(r->o->prefix ? r->o->prefix : "", name);
+}
 
 static void report_failure(struct resolver *r, const struct reference *ref,
                            const struct wanted *wish, struct error *err)
 {
-    struct result result = {.name = reference_name(ref), .outcome = OUTCOME_FAILED};
+    struct result result = {.name = public_name(r, ref), .outcome = OUTCOME_FAILED};
     if (wish && wish->origin)
         error_wrap(err, "wanted by %s", wish->origin);
     error_move(&result.error, err);
@@ -77,69 +82,31 @@ static void report_failure(struct resolver *r, const struct reference *ref,
 
 static void record_failure(struct resolver *r, const struct reference *ref, const struct error *why)
 {
-    _cleanup_free_ char *name = reference_name(ref);
+    _cleanup_free_ char *name = public_name(r, ref);
     recorder_failed(r->o->recorder, name, why);
 }
 
-/* ---- 1: wildcards ---- */
+/* ---- 1: names ---- */
 
-struct expand {
-    struct expansion *to;
-    const struct reference *pattern;
-};
-
-static int match_tag(void *arg, const char *tag, struct error *err)
+static void add_name(struct resolver *r, struct reference *ref, const struct wanted *wish)
 {
-    struct expand *e = arg;
-    (void)err;
-    if (!glob_match(e->pattern->tag, tag))
-        return 0;
-    ARRAY_GROW(e->to->refs, e->to->count, e->to->capacity);
-    reference_with_tag(&e->to->refs[e->to->count++], e->pattern, tag);
-    return 0;
-}
-
-static void expand_one(void *arg, size_t i)
-{
-    struct resolver *r = arg;
-    struct expansion *x = &r->expansions[i];
-    const struct wanted *w = &r->wanted->items[i];
-    struct expand e = {.to = x, .pattern = &w->ref};
-    if (!w->is_pattern) {
-        ARRAY_GROW(x->refs, x->count, x->capacity);
-        reference_copy(&x->refs[x->count++], &w->ref);
-    } else if (registry_list_tags(r->o->client, &w->ref, match_tag, &e, &x->error) == 0 &&
-               x->count == 0) {
-        error_set(&x->error, ERROR_NOT_FOUND, "no tag matches \"%s\"", w->ref.tag);
-    }
-}
-
-static int compare_text(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-static void add_name(struct resolver *r, struct reference *ref, const struct wanted *wish,
-                     void **seen)
-{
-    char *text = reference_name(ref);
-    char **known = tsearch(text, seen, compare_text);
-    if (*known != text) { /* wanted twice: once is enough */
-        free(text);
+    _cleanup_free_ char *name = public_name(r, ref);
+    if (!name_set_add(r->o->names, name)) { /* wanted twice: once is enough */
         reference_release(ref);
         return;
     }
     ARRAY_GROW(r->names, r->name_count, r->name_capacity);
     r->names[r->name_count++] = (struct name){.ref = *ref, .wish = wish};
+    *ref = (struct reference){0};
 }
 
 static void record_names(struct resolver *r, const struct wanted *w, const struct expansion *x)
 {
-    if (!w->is_pattern || !r->o->recorder)
+    if (!w->selector || !r->o->recorder)
         return; /* it stands for itself */
-    char **names = xcalloc(x->count, sizeof *names);
+    char **names = xcalloc(x->count + 1, sizeof *names);
     for (size_t i = 0; i < x->count; i++)
-        names[i] = reference_name(&x->refs[i]);
+        names[i] = public_name(r, &x->refs[i]);
     recorder_expanded(r->o->recorder, w, (const char *const *)names, x->count);
     for (size_t i = 0; i < x->count; i++)
         free(names[i]);
@@ -148,35 +115,32 @@ static void record_names(struct resolver *r, const struct wanted *w, const struc
 
 static void expand_wishes(struct resolver *r)
 {
-    void *seen = NULL;
-    r->expansions = xcalloc(r->wanted->count, sizeof *r->expansions);
-    parallel_for(r->wanted->count, r->o->threads, expand_one, r);
+    struct expansion *expansions = xcalloc(r->wanted->count + 1, sizeof *expansions);
+    expand(r->o, r->wanted, expansions);
     for (size_t i = 0; i < r->wanted->count; i++) {
-        struct expansion *x = &r->expansions[i];
+        struct expansion *x = &expansions[i];
         const struct wanted *w = &r->wanted->items[i];
         if (x->error.kind != ERROR_NONE) {
-            /* Half a list of tags is not acted on: it will be whole another time. */
             recorder_not_expanded(r->o->recorder, w, &x->error);
             report_failure(r, &w->ref, w, &x->error);
-            for (size_t k = 0; k < x->count; k++)
-                reference_release(&x->refs[k]);
         } else {
             record_names(r, w, x);
-            for (size_t k = 0; k < x->count; k++)
-                add_name(r, &x->refs[k], w, &seen);
         }
-        free(x->refs);
+        for (size_t k = 0; k < x->count; k++)
+            add_name(r, &x->refs[k], w);
+        expansion_release(x);
     }
-    free(r->expansions);
-    tdestroy(seen, free);
+    free(expansions);
 }
 
 /* ---- 2: digests ---- */
 
 static struct document_source source_of(const struct resolver *r)
 {
-    return (struct document_source){
-        .client = r->o->client, .repository = r->o->target->repository, .again = r->o->again};
+    return (struct document_source){.client = r->o->client,
+                                    .repository = r->o->target->repository,
+                                    .prefix = r->o->prefix,
+                                    .again = r->o->again};
 }
 
 /* A registry without HEAD, or without digests: a GET, which costs nothing either if the registry
@@ -220,6 +184,13 @@ static void ignore_node(void *node)
     (void)node;
 }
 
+static struct job *new_job(struct resolver *r)
+{
+    struct job *job = jobs_add(r->jobs);
+    job->image.prefix = r->o->prefix ? xstrdup(r->o->prefix) : NULL;
+    return job;
+}
+
 static void group_names(struct resolver *r)
 {
     void *by_digest = NULL;
@@ -235,7 +206,7 @@ static void group_names(struct resolver *r)
         struct job key = {.tag_digest = n->digest};
         struct job **found =
             digest_is_set(&n->digest) ? tfind(&key, &by_digest, compare_jobs) : NULL;
-        struct job *job = found ? *found : jobs_add(r->jobs);
+        struct job *job = found ? *found : new_job(r);
         job->tag_digest = n->digest;
         if (!found && digest_is_set(&n->digest) && !tsearch(job, &by_digest, compare_jobs))
             abort();
@@ -340,6 +311,7 @@ static struct job *add_sibling(struct resolver *r, const struct job *of)
     struct job *job = jobs_add(&r->siblings);
     pthread_mutex_unlock(&r->mutex);
     job->tag_digest = of->tag_digest;
+    job->image.prefix = r->o->prefix ? xstrdup(r->o->prefix) : NULL;
     for (size_t i = 0; i < of->image.name_count; i++) {
         struct reference ref;
         reference_copy(&ref, &of->image.names[i]);
@@ -420,10 +392,9 @@ static void remark(struct resolver *r, const struct job *job, const struct docum
 /* ---- 4: signatures ---- */
 
 /* By the index that the name points to, or by the manifest itself: the first names the second. */
-static int check_signature(struct resolver *r, const struct job *job, const struct reference *ref,
-                           struct error *err)
+static int check_rule(struct resolver *r, const struct job *job, const struct reference *ref,
+                      const struct site_rule *rule, struct error *err)
 {
-    const struct site_rule *rule = site_signature_rule(r->o->site, ref);
     const struct digest *manifest = &job->image.manifest_digest;
     if (!rule || cosign_check(r->o->client, ref, &job->tag_digest, rule, err) == 0)
         return 0;
@@ -431,6 +402,16 @@ static int check_signature(struct resolver *r, const struct job *job, const stru
         return -1;
     error_release(err);
     return cosign_check(r->o->client, ref, manifest, rule, err);
+}
+
+/* What the site wants, and what the list does. */
+static int check_signature(struct resolver *r, const struct job *job, const struct reference *ref,
+                           struct error *err)
+{
+    const struct site_rules *own = r->o->signatures;
+    if (check_rule(r, job, ref, site_signature_rule(r->o->site, ref), err) < 0)
+        return -1;
+    return check_rule(r, job, ref, own && own->count > 0 ? &own->items[0] : NULL, err);
 }
 
 /* Names that must be signed and are not leave the job; without any left, it has failed. */
@@ -456,6 +437,21 @@ static int check_signatures(struct resolver *r, struct job *job, struct error *e
     return 0;
 }
 
+/* ---- 5: the list's limit ---- */
+
+/* Compressed, each layer once: what has to be fetched of it at most. */
+static int check_size(const struct resolver *r, const struct job *job, struct error *err)
+{
+    uint64_t bytes = image_compressed_size(&job->image), max = r->o->image_size_max;
+    if (max == 0 || bytes <= max)
+        return 0;
+    return error_set(
+        err, ERROR_LIMIT,
+        "its layers have %s compressed, more than the %s that its list allows (limits: "
+        "image_size)",
+        size_text(bytes).s, size_text(max).s);
+}
+
 static int finish(struct resolver *r, struct job *job, const struct document_choice *choice,
                   struct error *err)
 {
@@ -465,7 +461,8 @@ static int finish(struct resolver *r, struct job *job, const struct document_cho
         return -1;
     if (!job->needs.content && !job->needs.names)
         return 0;
-    if (check_signatures(r, job, err) < 0 || decide(r, job, err) < 0)
+    if ((job->needs.content && check_size(r, job, err) < 0) || check_signatures(r, job, err) < 0 ||
+        decide(r, job, err) < 0)
         return -1;
     if (job->needs.content)
         remark(r, job, choice);

@@ -1,41 +1,45 @@
 /*
  * Resolving: from wishes to jobs, asking the registries no more than is needed.
  *
- *   1. a wish with a wildcard becomes the tags it matches (one tags/list a repository);
+ *   1. a wish with a selector becomes the tags it selects (publisher/expand.h);
  *   2. one HEAD a name gives the digest it points to now (a registry that has no HEAD, or does not
  *      tell digests, is asked with a GET that names the digest we know); names with one digest
  *      become one job; if that is an index, one for each of its platforms that is wanted;
  *   3. a digest that the repository has already (the documents lie in .metadata) costs nothing
  * more; for another, the manifest (for an index: and the platform's manifest) and the configuration
  *      are fetched, once a job;
- *   4. where the site wants a signature, what is to be published must have one.
+ *   4. where the site or the list wants a signature, what is to be published must have one; and it
+ *      must not be larger than the list allows.
  *
  * A wish or name that fails is reported with its reason and leaves the others alone.
  */
 #ifndef PUBLISHER_RESOLVE_H
 #define PUBLISHER_RESOLVE_H
 
+#include "publisher/creation.h"
 #include "publisher/job.h"
+#include "publisher/name_set.h"
 #include "publisher/report.h"
 #include "repository/repository.h"
 #include "registry/client.h"
+#include "wishlist/selector.h"
 
 #include <pthread.h>
 
 /* One line of a wish list. */
 struct wanted {
-    struct reference ref; /* the tag may be a pattern */
-    bool is_pattern;
-    char *origin;       /* "recipe.yaml:12:7", or NULL: the command line */
-    char *list, *entry; /* what records call them (state/lists.h); NULL: not recorded */
+    struct reference ref;      /* with a selector, the tag is for messages only */
+    struct selector *selector; /* NULL: just this one */
+    char *origin;              /* "recipe.yaml:12:7", or NULL: the command line */
+    char *list, *entry;        /* what records call them (state/lists.h); NULL: not recorded */
 };
 
 struct wanted_list {
     struct wanted *items;
     size_t count, capacity;
 };
-/* Takes *ref over; `origin` is copied. */
-void wanted_add(struct wanted_list *list, struct reference *ref, bool is_pattern,
+/* Takes *ref over; the others are copied. */
+void wanted_add(struct wanted_list *list, struct reference *ref, const struct selector *selector,
                 const char *origin);
 /* Of the wish that was added last. */
 void wanted_set_entry(struct wanted_list *list, const char *url, const char *entry);
@@ -50,6 +54,12 @@ struct resolve_options {
     const struct platform *platforms; /* wanted of an index; at least one */
     size_t platform_count;
     const struct site *site; /* for its signature rules; or NULL */
+    /* Of the order (publisher/order.h): */
+    const char *prefix;
+    uint64_t image_size_max, tags_max;
+    const struct site_rules *signatures; /* a rule that must hold beside the site's; or none */
+    struct name_set *names;              /* those that are taken */
+    struct creation_times *times;        /* publisher/creation.h */
     size_t threads;
     bool again; /* treat what is published as if it were not known */
 };

@@ -1,5 +1,6 @@
 /* The lists that wishes come from, as the state database keeps them. */
 #include "base/memory.h"
+#include "base/path.h"
 #include "publisher/wishes.h"
 
 #include <string.h>
@@ -57,6 +58,12 @@ static struct wished_list *find_file(struct wishes *w, const struct recipe *reci
     return found;
 }
 
+char *wished_entry_text(const struct recipe_list *list, const struct wish *wish)
+{
+    return list->prefix ? xasprintf("%s (below %s)", wish->text, list->prefix)
+                        : xstrdup(wish->text);
+}
+
 void wished_lists_add_recipe(struct wishes *w, const struct recipe *recipe,
                              const struct wish_settings *settings)
 {
@@ -66,9 +73,11 @@ void wished_lists_add_recipe(struct wishes *w, const struct recipe *recipe,
     for (size_t i = 0; i < recipe->wish_count; i++) {
         const struct wish *wish = &recipe->wishes[i];
         const struct recipe_list *of = &recipe->lists[wish->list];
-        char *plain = wish->selector ? NULL : reference_name(&wish->ref);
+        _cleanup_free_ char *name = reference_name(&wish->ref);
+        char *plain = wish->selector ? NULL : path_join(of->prefix ? of->prefix : "", name);
         struct wished_list *list = find_file(w, recipe, of, wish->file, settings);
-        struct list_entry *entry = add_entry(list, wish->text, plain);
+        _cleanup_free_ char *text = wished_entry_text(of, wish);
+        struct list_entry *entry = add_entry(list, text, plain);
         entry->line = wish->line;
         entry->column = wish->column;
         entry->suspended = wish->suspended;
@@ -81,6 +90,6 @@ void wished_lists_add_images(struct wishes *w, const char *repository,
     struct wished_list *list = find(w, repository, LIST_COMMAND_LINE);
     for (size_t i = 0; i < images->count; i++) {
         const struct wanted *image = &images->items[i];
-        add_entry(list, image->entry, image->is_pattern ? NULL : reference_name(&image->ref));
+        add_entry(list, image->entry, image->selector ? NULL : reference_name(&image->ref));
     }
 }

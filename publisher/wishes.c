@@ -19,6 +19,7 @@ void wishes_release(struct wishes *w)
         struct wish_group *g = &w->groups[i];
         free(g->repository);
         release_platforms(g->platforms, g->platform_count);
+        recipe_list_release(&g->list);
         wanted_release(&g->wanted);
     }
     for (size_t i = 0; i < w->list_count; i++)
@@ -83,7 +84,9 @@ static int take_policy(struct wish_group *g, const struct recipe *recipe,
             return error_wrap(err, "%s:%d: key %s", recipe->files[list->file].path, list->line,
                               name);
     }
-    return policy_finish(&g->policy, err);
+    return policy_finish(&g->policy, err) == 0
+               ? 0
+               : error_wrap(err, "%s:%d", recipe->files[list->file].path, list->line);
 }
 
 static int add_list(struct wishes *w, const struct recipe *recipe, const struct recipe_list *list,
@@ -92,6 +95,7 @@ static int add_list(struct wishes *w, const struct recipe *recipe, const struct 
 {
     const char *repository = settings->repository ? settings->repository : list->repository;
     struct wish_group *g = add_group(w, repository, settings);
+    recipe_list_copy(&g->list, list);
     uint64_t interval = like->interval ? like->interval : list->interval;
     if (g->interval == 0)
         g->interval = interval;
@@ -144,35 +148,51 @@ static void take_problems(struct wishes *w, const struct recipe *recipe)
     }
 }
 
-static void take_wish(struct wish_group *g, const struct recipe *recipe, struct wish *wish)
+static void take_wish(struct wish_group *g, const struct recipe *recipe, const struct wish *wish)
 {
     _cleanup_free_ char *origin = recipe_wish_place(recipe, wish);
     struct reference ref;
     reference_copy(&ref, &wish->ref);
-    wanted_add(&g->wanted, &ref, wish->selector != NULL, origin);
-    wanted_set_entry(&g->wanted, recipe->files[wish->file].path, wish->text);
+    wanted_add(&g->wanted, &ref, wish->selector, origin);
+    _cleanup_free_ char *text = wished_entry_text(&recipe->lists[wish->list], wish);
+    wanted_set_entry(&g->wanted, recipe->files[wish->file].path, text);
+}
+
+/* One group: the wish that is `like` all in it, and those behind it that go together with it. */
+static int add_like(struct wishes *w, const struct recipe *recipe, size_t first, bool *taken,
+                    const struct wish_settings *settings, struct error *err)
+{
+    const struct wish *like = &recipe->wishes[first];
+    if (add_list(w, recipe, &recipe->lists[like->list], like, settings, err) < 0)
+        return -1;
+    for (size_t i = first; i < recipe->wish_count; i++) {
+        const struct wish *wish = &recipe->wishes[i];
+        if (taken[i] || !go_together(wish, like))
+            continue;
+        taken[i] = true;
+        take_wish(&w->groups[w->count - 1], recipe, wish);
+    }
+    return 0;
 }
 
 int wishes_add_recipe(struct wishes *w, const struct recipe *recipe,
                       const struct wish_settings *settings, struct error *err)
 {
     bool *taken = xcalloc(recipe->wish_count + 1, sizeof *taken);
+    size_t suspended = 0;
     int result = 0;
     take_problems(w, recipe);
-    for (size_t i = 0; result == 0 && i < recipe->wish_count; i++) {
-        const struct wish *like = &recipe->wishes[i];
-        if (taken[i] || like->suspended)
-            continue;
-        result = add_list(w, recipe, &recipe->lists[like->list], like, settings, err);
-        for (size_t k = i; result == 0 && k < recipe->wish_count; k++) {
-            struct wish *wish = &recipe->wishes[k];
-            if (taken[k] || wish->suspended || !go_together(wish, like))
-                continue;
-            take_wish(&w->groups[w->count - 1], recipe, wish);
-            taken[k] = true;
-        }
-    }
+    for (size_t i = 0; i < recipe->wish_count; i++)
+        suspended += taken[i] = recipe->wishes[i].suspended;
+    for (size_t list = 0; list < recipe->list_count; list++)
+        for (int own = 1; own >= 0; own--)
+            for (size_t i = 0; result == 0 && i < recipe->wish_count; i++)
+                if (!taken[i] && recipe->wishes[i].list == list &&
+                    (recipe->wishes[i].platforms.count > 0) == own)
+                    result = add_like(w, recipe, i, taken, settings, err);
     free(taken);
+    if (suspended > 0)
+        log_info("%zu entries are suspended: what is published of them stays as it is", suspended);
     if (result == 0)
         wished_lists_add_recipe(w, recipe, settings);
     return result;
@@ -187,10 +207,16 @@ int wishes_add_images(struct wishes *w, char *const *images, size_t count,
         return -1;
     for (size_t i = 0; i < count; i++) {
         struct reference ref = {0};
-        if (reference_parse(images[i], REFERENCE_TAG_PATTERN, &ref, err) < 0)
+        if (reference_parse(images[i], REFERENCE_TAG_PATTERN | REFERENCE_TAG_GLOB, &ref, err) < 0)
             return -1;
-        wanted_add(&g->wanted, &ref, ref.tag && strchr(ref.tag, '*'), NULL);
+        bool one = !ref.tag || digest_is_set(&ref.digest);
+        struct selector *selector = one ? NULL : selector_of_glob(ref.tag);
+        int rc = selector ? selector_check(selector, err) : 0;
+        wanted_add(&g->wanted, &ref, selector, NULL);
         wanted_set_entry(&g->wanted, LIST_COMMAND_LINE, images[i]);
+        selector_free(selector);
+        if (rc < 0)
+            return -1;
     }
     wished_lists_add_images(w, g->repository, &g->wanted);
     return 0;

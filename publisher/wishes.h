@@ -3,7 +3,9 @@
  * workers take.
  *
  * A group is a list of a recipe, or a part of it whose entries say something else than the rest
- * (platforms, interval). What a command line or the configuration gives wins over a recipe.
+ * (platforms, interval). Entries with platforms of their own come before the others of their list:
+ * of two that mean one name the first gets it, and a wildcard beside them means it too. What a
+ * command line or the configuration gives wins over a recipe.
  */
 #ifndef PUBLISHER_WISHES_H
 #define PUBLISHER_WISHES_H
@@ -20,7 +22,8 @@ struct wish_group {
     struct policy policy;
     struct platform *platforms; /* at least one */
     size_t platform_count;
-    uint64_t interval; /* seconds between two polls; 0: not said */
+    uint64_t interval;       /* seconds between two polls; 0: not said */
+    struct recipe_list list; /* a copy; all zero: no list's */
     struct wanted_list wanted;
 };
 
@@ -68,6 +71,9 @@ MUST_CHECK int wishes_add_images(struct wishes *wishes, char *const *images, siz
 /* For wishes.c: the lists of what it has been given. */
 void wished_lists_add_recipe(struct wishes *wishes, const struct recipe *recipe,
                              const struct wish_settings *settings);
+/* How records call an entry: as it is written, and its list's prefix, since another list of the
+ * file may have the same. Owned. */
+char *wished_entry_text(const struct recipe_list *list, const struct wish *wish);
 void wished_lists_add_images(struct wishes *wishes, const char *repository,
                              const struct wanted_list *images);
 

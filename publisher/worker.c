@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "base/path.h"
 #include "publisher/batches.h"
 #include "publisher/claims.h"
 #include "publisher/committer.h"
@@ -31,6 +32,7 @@ struct worker {
     struct spool spool;
     struct fetch *fetch;
     struct claims *claims;
+    struct creation_times *times;
     struct committer committer;
     pthread_t committing;
     bool committing_started;
@@ -119,7 +121,7 @@ static bool is_new(const struct worker *w, const struct job *job)
 {
     _cleanup_error_ struct error ignored = ERROR_INIT;
     mode_t type = 0;
-    _cleanup_free_ char *name = reference_name(&job->image.names[0]);
+    _cleanup_free_ char *name = image_public_name(&job->image, 0);
     _cleanup_free_ char *metadata = layout_metadata(name);
     return repository_type(w->repository, metadata, &type, &ignored) == 0 && type == 0;
 }
@@ -145,7 +147,9 @@ static void take_job(struct worker *w, struct batch *batch, struct job *job)
 static void fail_batch(struct worker *w, struct batch *batch, struct error *err)
 {
     for (size_t i = 0; i < batch->wanted.count; i++) {
-        struct result result = {.name = reference_name(&batch->wanted.items[i].ref),
+        const char *prefix = batch->order->prefix;
+        _cleanup_free_ char *name = reference_name(&batch->wanted.items[i].ref);
+        struct result result = {.name = path_join(prefix ? prefix : "", name),
                                 .outcome = OUTCOME_FAILED};
         error_copy(&result.error, err);
         report_result(w->report, &result);
@@ -170,6 +174,12 @@ static void resolve_batch(struct worker *w, struct batch *batch)
                                       .platforms = order->platforms,
                                       .platform_count = order->platform_count,
                                       .site = &order->access->config.site,
+                                      .prefix = order->prefix,
+                                      .image_size_max = order->image_size_max,
+                                      .tags_max = order->tags_max,
+                                      .signatures = &order->signatures,
+                                      .names = order->names,
+                                      .times = w->times,
                                       .threads = RESOLVE_THREADS,
                                       .again = order->again};
     resolve(&options, &batch->wanted, &jobs, w->report);
@@ -342,6 +352,7 @@ int worker_start(const struct worker_options *options, struct report *report, st
     pthread_cond_init(&w->changed, NULL);
     init_podman_lock(w);
     w->claims = claims_new();
+    w->times = creation_times_new();
     if (open_repository(w, err) < 0 || open_recorder(w, err) < 0) {
         worker_stop(w);
         return -1;
@@ -429,6 +440,7 @@ void worker_stop(struct worker *w)
                                                      : "ok");
     error_release(&w->committer.error);
     claims_free(w->claims);
+    creation_times_free(w->times);
     podman_lists_release(&w->podman);
     spool_release(&w->spool);
     repository_free(w->repository);

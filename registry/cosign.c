@@ -221,3 +221,13 @@ int cosign_check(struct registry_client *client, const struct reference *ref,
     error_release(&c.why);
     return rc;
 }
+
+bool cosign_is_signature_tag(const char *tag)
+{
+    static const char start[] = "sha256-";
+    if (!starts_with(tag, start))
+        return false;
+    size_t digits = strspn(tag + strlen(start), "0123456789abcdef");
+    const char *rest = tag + strlen(start) + digits;
+    return digits == 2 * SHA256_SIZE && (*rest == '\0' || *rest == '.');
+}

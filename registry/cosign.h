@@ -20,6 +20,10 @@ MUST_CHECK int cosign_check(struct registry_client *client, const struct referen
                             const struct digest *digest, const struct site_rule *rule,
                             struct error *err);
 
+/* Whether a tag is one that signatures and other attachments lie under (sha256-HEX, with a word
+ * behind it or none): no image of anybody's. */
+bool cosign_is_signature_tag(const char *tag);
+
 /* Whether a payload is about an image: ERROR_PARSE, ERROR_POLICY. */
 MUST_CHECK int cosign_check_payload(const char *bytes, size_t len, const struct digest *digest,
                                     struct error *err);

@@ -198,7 +198,7 @@ const struct site_rule *site_signature_rule(const struct site *site, const struc
 
 /* --- the end --- */
 
-static void release_rules(struct site_rules *rules)
+void site_rules_release(struct site_rules *rules)
 {
     for (size_t i = 0; i < rules->count; i++) {
         struct site_rule *rule = &rules->items[i];
@@ -213,6 +213,7 @@ static void release_rules(struct site_rules *rules)
         free(rule->place);
     }
     free(rules->items);
+    *rules = (struct site_rules){0};
 }
 
 void site_release(struct site *site)
@@ -230,8 +231,8 @@ void site_release(struct site *site)
     for (size_t i = 0; i < site->certificate_count; i++)
         free(site->certificates[i]);
     free(site->certificates);
-    release_rules(&site->allow);
-    release_rules(&site->block);
-    release_rules(&site->signatures);
+    site_rules_release(&site->allow);
+    site_rules_release(&site->block);
+    site_rules_release(&site->signatures);
     *site = (struct site){0};
 }

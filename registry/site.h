@@ -86,6 +86,7 @@ struct site {
     size_t certificate_count, certificate_capacity;
 };
 void site_release(struct site *site);
+void site_rules_release(struct site_rules *rules);
 
 /* The entry of a registry, made if it is not there. `registry` as in a reference. */
 struct site_registry *site_add_registry(struct site *site, const char *registry);

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/path.h"
 
+#include <dirent.h>
 #include <string.h>
 
 #define NESTED_MAX 3
@@ -53,6 +54,25 @@ bool documents_known_digest(const struct document_source *s, const struct refere
         return false;
     *out = digest_of(DIGEST_SHA256, bytes.data, bytes.len);
     return true;
+}
+
+void documents_known_tags(const struct document_source *s, const struct reference *ref,
+                          void (*found)(void *arg, const char *tag), void *arg)
+{
+    struct reference any = {
+        .registry = ref->registry, .repository = ref->repository, .tag = (char *)""};
+    _cleanup_free_ char *plain = reference_name(&any); /* "REGISTRY/REPOSITORY:" */
+    _cleanup_free_ char *name = path_join(s->prefix ? s->prefix : "", plain);
+    _cleanup_free_ char *metadata = layout_metadata(name);
+    _cleanup_free_ char *folder = path_parent(metadata);
+    _cleanup_free_ char *path = repository_path(s->repository, folder);
+    const char *start = path_name(metadata);
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (starts_with(e->d_name, start) && reference_tag_is_valid(e->d_name + strlen(start)))
+            found(arg, e->d_name + strlen(start));
+    if (dir)
+        closedir(dir);
 }
 
 /* --- from the registries --- */

@@ -23,6 +23,11 @@ struct document_source {
 bool documents_known_digest(const struct document_source *source, const struct reference *ref,
                             struct digest *out);
 
+/* The tags of the reference's repository that are published, below the source's prefix: `found` is
+ * called for each; what cannot be read is none. */
+void documents_known_tags(const struct document_source *source, const struct reference *ref,
+                          void (*found)(void *arg, const char *tag), void *arg);
+
 /* What the image's names point to now. */
 MUST_CHECK int documents_top(const struct document_source *source, const struct image *image,
                              const struct digest *digest, struct fetched_manifest *out,

@@ -174,6 +174,19 @@ static int stack_layers(struct image *image, struct stack *out,
     return result;
 }
 
+uint64_t image_compressed_size(const struct image *image)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < image->layer_count; i++) {
+        const struct layer_descriptor *l = image->layers[i].descriptor;
+        bool twice = l->foreign;
+        for (size_t k = 0; k < i; k++)
+            twice |= digest_equal(&image->layers[k].descriptor->blob.digest, &l->blob.digest);
+        bytes += twice ? 0 : l->blob.size;
+    }
+    return bytes;
+}
+
 int image_assemble(struct image *image, const struct spool *spool, struct error *err)
 {
     const struct layer_index **indexes = xcalloc(image->layer_count + 1, sizeof *indexes);

@@ -63,6 +63,8 @@ struct digest image_next_chain_id(const struct digest *below, const struct diges
 
 /* The path of a public name: "REGISTRY/REPOSITORY:TAG" below the prefix, if there is one. Owned. */
 char *image_public_name(const struct image *image, size_t name);
+/* The compressed layers that are to be fetched, each once, in bytes. After image_parse(). */
+uint64_t image_compressed_size(const struct image *image);
 /* How messages call the image under one of its names: the name, and the architecture if it is
  * published for several. Owned. */
 char *image_label(const struct image *image, size_t name);

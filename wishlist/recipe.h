@@ -39,6 +39,8 @@ struct platform_list {
     struct platform *items;
     size_t count;
 };
+void platform_list_copy(struct platform_list *to, const struct platform_list *from);
+void platform_list_release(struct platform_list *list);
 
 /* A public key: one of them must have signed what is published. */
 struct recipe_key {
@@ -77,6 +79,9 @@ struct recipe_list {
     size_t key_count;
     char *user, *output_format; /* of the Go tool's output registry; read and not used */
 };
+
+void recipe_list_copy(struct recipe_list *to, const struct recipe_list *from);
+void recipe_list_release(struct recipe_list *list);
 
 /* One entry. */
 struct wish {

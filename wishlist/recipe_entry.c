@@ -97,12 +97,9 @@ static int parse_image(const struct node *at, const char *text, int version, str
 /* The tag's glob as a selector; NULL if the tag is one tag. */
 static struct selector *selector_of_tag(const struct reference *ref)
 {
-    if (!ref->tag || digest_is_set(&ref->digest) || !glob_is_pattern(ref->tag))
+    if (!ref->tag || digest_is_set(&ref->digest))
         return NULL;
-    struct selector *s = xcalloc(1, sizeof *s);
-    s->globs.items = xcalloc(1, sizeof *s->globs.items);
-    s->globs.items[s->globs.count++] = xstrdup(ref->tag);
-    return s;
+    return selector_of_glob(ref->tag);
 }
 
 static int read_text_entry(const struct node *entry, int version, struct wish *out,
@@ -181,19 +178,27 @@ static void set_tag(struct reference *ref, const struct selector *s)
     ref->tag = xstrdup(s->globs.count == 1 ? s->globs.items[0] : "*");
 }
 
+/* The keys' selector, with the tag's glob if it has one. */
+static struct selector *selector_of_mapping(const struct entry *e, const struct reference *ref)
+{
+    struct selector *tag = selector_of_tag(ref);
+    if (!has_selector(&e->selector))
+        return tag;
+    struct selector *s = selector_copy(&e->selector);
+    if (tag) {
+        text_list_release(&s->globs);
+        s->globs = tag->globs;
+        tag->globs = (struct text_list){0};
+        selector_free(tag);
+    }
+    return s;
+}
+
 static void finish_mapping(struct entry *e, struct reference *ref, struct wish *out)
 {
-    struct selector *selector = selector_of_tag(ref);
-    if (has_selector(&e->selector)) {
-        struct text_list tag_globs = selector ? selector->globs : (struct text_list){0};
-        free(selector);
-        selector = xcalloc(1, sizeof *selector);
-        *selector = e->selector;
-        e->selector = (struct selector){0};
-        if (tag_globs.count > 0)
-            selector->globs = tag_globs;
+    struct selector *selector = selector_of_mapping(e, ref);
+    if (selector)
         set_tag(ref, selector);
-    }
     _cleanup_free_ char *text = selector ? selector_text(selector) : xstrdup("");
     *out = (struct wish){.ref = *ref,
                          .selector = selector,

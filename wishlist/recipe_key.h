@@ -79,7 +79,5 @@ const char *node_kind_name(const struct node *node);
 /* One text, or a list of texts that are not empty: how many, and each. -1 with a mistake. */
 MUST_CHECK int texts_of(const struct node *value, const char *key, const char *hint,
                         const struct node **out_items, size_t *out_count, struct mistake *m);
-void platform_list_copy(struct platform_list *to, const struct platform_list *from);
-void platform_list_release(struct platform_list *list);
 
 #endif

@@ -26,11 +26,8 @@ struct recipe_reader {
 
 /* recipe_list.c: the keys of a recipe and of a list; *to is a struct recipe_list. */
 extern const struct key recipe_keys[];
-/* What `from` says of how to publish, as a beginning for `to`. */
-void recipe_list_copy(struct recipe_list *to, const struct recipe_list *from);
 /* What binds lists of an included file: limits and keys, and the prefix goes before its own. */
 void recipe_list_bind(struct recipe_list *list, const struct recipe_list *outer, bool own_prefix);
-void recipe_list_release(struct recipe_list *list);
 /* Read the keys of `mapping` into *list. */
 MUST_CHECK int recipe_list_read(struct file_reader *f, const struct node *mapping,
                                 enum key_place place, struct recipe_list *list, struct mistake *m);

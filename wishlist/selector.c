@@ -27,6 +27,33 @@ void selector_free(struct selector *s)
     free(s);
 }
 
+static void text_list_copy(struct text_list *to, const struct text_list *from)
+{
+    to->items = xcalloc(from->count + 1, sizeof *to->items);
+    for (to->count = 0; to->count < from->count; to->count++)
+        to->items[to->count] = xstrdup(from->items[to->count]);
+}
+
+struct selector *selector_copy(const struct selector *from)
+{
+    struct selector *to = xcalloc(1, sizeof *to);
+    *to = *from;
+    text_list_copy(&to->globs, &from->globs);
+    text_list_copy(&to->exclude, &from->exclude);
+    to->regex = from->regex ? xstrdup(from->regex) : NULL;
+    to->semver = from->semver ? xstrdup(from->semver) : NULL;
+    return to;
+}
+
+struct selector *selector_of_glob(const char *tag)
+{
+    if (!glob_is_pattern(tag))
+        return NULL;
+    char *globs[] = {(char *)tag};
+    struct selector s = {.globs = {globs, 1}};
+    return selector_copy(&s);
+}
+
 static const char *by_word(enum newest_by by)
 {
     return by == NEWEST_BY_SEMVER ? "semver" : by == NEWEST_BY_NAME ? "name" : "created";

@@ -68,5 +68,8 @@ struct selector_input {
 MUST_CHECK int selector_run(const struct selector *selector, const struct selector_input *input,
                             const char ***out, size_t *out_count, struct error *err);
 void selector_free(struct selector *selector);
+/* What a tag with signs of a glob means; NULL if it has none. Not checked. */
+struct selector *selector_of_glob(const char *tag);
+struct selector *selector_copy(const struct selector *selector);
 
 #endif

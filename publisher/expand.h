@@ -1,0 +1,26 @@
+/*
+ * Expansion: from wishes to names, one tags/list for each repository that a selector is about.
+ *
+ * It is safe to act on: if the tags cannot be read (or the times of their images), or a selector
+ * takes more of them than its list allows, the wish has failed, and the names that are published of
+ * those it could mean stay in `refs`: they go on being looked at. Half a list of tags is not acted
+ * on, nor cut where the limit is: it will be whole another time.
+ */
+#ifndef PUBLISHER_EXPAND_H
+#define PUBLISHER_EXPAND_H
+
+#include "publisher/resolve.h"
+
+struct expansion {
+    struct reference *refs;
+    size_t count, capacity;
+    size_t tags_seen;   /* in the registry's list */
+    struct error error; /* kind ERROR_NONE: `refs` is what is wished */
+};
+
+/* Fills out[i] for each wish; the array is the caller's, zeroed. */
+void expand(const struct resolve_options *options, const struct wanted_list *wanted,
+            struct expansion *out);
+void expansion_release(struct expansion *expansion);
+
+#endif
