@@ -2,6 +2,7 @@
 
 #include "base/cancel.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -20,9 +21,30 @@ static int64_t offset(void)
     return text ? strtoll(text, NULL, 10) : 0;
 }
 
+/* From $DUCC_CLOCK_SPEED, 1 if there is none; and where it began to count. */
+static double speed = 1;
+static int64_t start;
+
+static void read_speed(void)
+{
+    const char *text = getenv("DUCC_CLOCK_SPEED");
+    double wanted = text ? strtod(text, NULL) : 1;
+    speed = wanted >= 1 && wanted <= 100000 ? wanted : 1;
+    start = (int64_t)time(NULL);
+}
+
+static double since_start(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)(t.tv_sec - start) + (double)t.tv_nsec * 1e-9;
+}
+
 int64_t clock_now(void)
 {
-    return (int64_t)time(NULL) + offset();
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, read_speed);
+    return (speed > 1 ? start + (int64_t)(since_start() * speed) : (int64_t)time(NULL)) + offset();
 }
 
 struct clock_text clock_text(int64_t seconds)

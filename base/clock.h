@@ -6,7 +6,8 @@
 
 /* Seconds since an arbitrary start, never going back: for durations. */
 double clock_monotonic(void);
-/* Seconds since 1970, UTC. */
+/* Seconds since 1970, UTC: what schedules and records count in. For tests, $DUCC_CLOCK_SPEED=N lets
+ * it run N times as fast from the start of the program on; durations stay as they are. */
 int64_t clock_now(void);
 
 #define CLOCK_TEXT_SIZE 32

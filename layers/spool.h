@@ -27,7 +27,7 @@
 
 struct spool {
     char *dir;
-    uint64_t limit_bytes; /* 0: none */
+    _Atomic uint64_t limit_bytes; /* 0: none; may be changed at any time */
     _Atomic uint64_t used_bytes;
 };
 

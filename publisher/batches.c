@@ -17,6 +17,7 @@ static struct batch *append(struct batches *b, struct order *order, const char *
 {
     struct batch *batch = xcalloc(1, sizeof *batch);
     batch->order = order_ref(order);
+    order_begin_batch(order);
     batch->registry = xstrdup(registry);
     if (b->last)
         b->last->next = batch;
@@ -86,6 +87,7 @@ void batch_free(struct batch *batch)
 {
     wanted_release(&batch->wanted);
     free(batch->registry);
+    order_end_batch(batch->order);
     order_unref(batch->order);
     free(batch);
 }

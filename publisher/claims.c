@@ -8,7 +8,8 @@
 
 struct claim {
     char *name;
-    size_t jobs;
+    const struct job **jobs; /* at work */
+    size_t count, capacity;
     uint64_t published; /* the sequence of the newest job published under the name */
     uint64_t group;     /* the last that a job of the name went into, */
     uint64_t sequence;  /* and that job's */
@@ -28,6 +29,7 @@ static int compare(const void *a, const void *b)
 static void free_claim(void *claim)
 {
     free(((struct claim *)claim)->name);
+    free(((struct claim *)claim)->jobs);
     free(claim);
 }
 
@@ -66,7 +68,8 @@ void claims_enter(struct claims *c, const struct job *job)
             if (!tsearch(claim, &c->by_name, compare))
                 abort();
         }
-        claim->jobs++;
+        ARRAY_GROW(claim->jobs, claim->count, claim->capacity);
+        claim->jobs[claim->count++] = job;
     }
     pthread_mutex_unlock(&c->lock);
 }
@@ -74,7 +77,10 @@ void claims_enter(struct claims *c, const struct job *job)
 static void leave(struct claims *c, const struct job *job, size_t i)
 {
     struct claim *claim = find(c, job, i);
-    if (claim && --claim->jobs == 0) {
+    for (size_t k = 0; claim && k < claim->count; k++)
+        if (claim->jobs[k] == job)
+            claim->jobs[k--] = claim->jobs[--claim->count];
+    if (claim && claim->count == 0) {
         tdelete(claim, &c->by_name, compare);
         free_claim(claim);
     }
@@ -86,6 +92,28 @@ void claims_leave(struct claims *c, const struct job *job)
     for (size_t i = 0; i < job->image.name_count; i++)
         leave(c, job, i);
     pthread_mutex_unlock(&c->lock);
+}
+
+static bool is_same(const struct job *at_work, const struct job *job, const struct policy *policy)
+{
+    return digest_equal(&at_work->image.manifest_digest, &job->image.manifest_digest) &&
+           digest_equal(&at_work->tag_digest, &job->tag_digest) &&
+           memcmp(&at_work->order->policy, policy, sizeof *policy) == 0;
+}
+
+bool claims_cover(struct claims *c, const struct job *job, const struct policy *policy)
+{
+    bool all = true;
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; all && i < job->image.name_count; i++) {
+        const struct claim *claim = find(c, job, i);
+        bool covered = false;
+        for (size_t k = 0; claim && k < claim->count; k++)
+            covered |= is_same(claim->jobs[k], job, policy);
+        all = covered;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return all;
 }
 
 void claims_drop_outdated(struct claims *c, struct job *job)

@@ -19,6 +19,10 @@ void claims_free(struct claims *claims);
 void claims_enter(struct claims *claims, const struct job *job);
 void claims_leave(struct claims *claims, const struct job *job);
 
+/* Whether a job that is at work does for each of the names just what this one, which has not been
+ * entered, would do: the same image, published in the same way. */
+bool claims_cover(struct claims *claims, const struct job *job, const struct policy *policy);
+
 /* Take from the job the names that a newer one has been published under. */
 void claims_drop_outdated(struct claims *claims, struct job *job);
 /* Whether the job may go into the group with this number: no job of another batch with one of its

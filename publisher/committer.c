@@ -12,8 +12,8 @@
 /* Content of layers can go ahead; without layers there is nothing to put first. */
 static bool is_large(const struct committer *c, const struct job *job)
 {
-    return c->o.revision_limit > 0 && !c->o.dry_run && job->needs.content &&
-           job->content_bytes > c->o.revision_limit && !job->order->policy.skip_layers;
+    return !c->o.dry_run && job->needs.content && job->content_bytes > c->revision_limit &&
+           !job->order->policy.skip_layers;
 }
 
 static bool same_policy(const struct job *a, const struct job *b)
@@ -30,8 +30,7 @@ static bool fits(const struct committer *c, const struct group *g, const struct 
 {
     if (g->count == 0)
         return true;
-    return same_policy(g->jobs[0], job) &&
-           (c->o.revision_limit == 0 || bytes + job->content_bytes <= c->o.revision_limit);
+    return same_policy(g->jobs[0], job) && bytes + job->content_bytes <= c->revision_limit;
 }
 
 /* Those of the jobs at hand that go next, together; what is over a revision's limit is not among

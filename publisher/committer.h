@@ -46,6 +46,7 @@ struct committer_options {
 
 struct committer {
     struct committer_options o;
+    _Atomic uint64_t revision_limit; /* bytes of new content */
     struct jobs ready; /* taken from fetch, which still has them, and not yet decided */
     uint64_t group;    /* number of the one under way */
     bool part_is_next; /* large images and the others take turns */

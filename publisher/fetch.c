@@ -59,8 +59,9 @@ static void remove_task(struct fetch *f, struct layer_task *t)
 static void end_task(struct fetch *f, struct layer_task *t)
 {
     const struct digest *blob = &t->blob.digest;
-    bool resume = t->state == TASK_FAILED && t->error.kind == ERROR_NET;
-    if (!t->keep && !f->quit) {
+    bool resume =
+        t->state == TASK_FAILED && (t->error.kind == ERROR_NET || t->error.kind == ERROR_CANCELLED);
+    if (!t->keep) {
         spool_drop_layer(f->o.spool, blob);
         if (!resume)
             spool_drop_blob(f->o.spool, blob);
@@ -224,13 +225,12 @@ static const char *registry_of(const struct job *job)
 static bool leaves_threads(const struct fetch *f, const struct job *job)
 {
     size_t large = 0, registry = 0, limit = f->o.threads - reserve(f);
-    for (size_t i = 0; i < f->o.threads; i++)
-        registry += f->running[i] && strcmp(f->running[i]->registry, registry_of(job)) == 0;
-    if (f->registry_count > 1 && registry >= limit)
-        return false;
-    for (size_t i = 0; is_large(f, job) && i < f->jobs.count; i++)
-        large += is_large(f, f->jobs.items[i]) ? f->jobs.items[i]->running : 0;
-    return large < limit;
+    for (size_t i = 0; i < f->o.threads; i++) {
+        const struct layer_task *t = f->running[i];
+        registry += t && strcmp(t->registry, registry_of(job)) == 0;
+        large += t && t->large;
+    }
+    return (f->registry_count < 2 || registry < limit) && (!is_large(f, job) || large < limit);
 }
 
 static struct layer_task *pending_task(const struct job *job)
@@ -273,6 +273,7 @@ static void begin_task(struct fetch *f, struct layer_task *t, const struct job *
     t->state = TASK_RUNNING;
     free(t->registry);
     t->registry = xstrdup(registry_of(job));
+    t->large = is_large(f, job);
     f->running[slot] = t;
     for (size_t i = 0; i < f->jobs.count; i++)
         for (size_t k = 0; k < f->jobs.items[i]->task_count; k++)

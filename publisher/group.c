@@ -331,7 +331,7 @@ static size_t next_levels(const struct committer *c, const struct job *job, uint
     size_t count = 0, first = job->levels_done;
     uint64_t bytes = 0;
     while (first + count < job->image.stack_count &&
-           (count == 0 || bytes + level_bytes(&job->image, first + count) <= c->o.revision_limit))
+           (count == 0 || bytes + level_bytes(&job->image, first + count) <= c->revision_limit))
         bytes += level_bytes(&job->image, first + count++);
     *out_left = 0;
     for (size_t i = first + count; i < job->image.stack_count; i++)

@@ -37,6 +37,7 @@ struct layer_task {
     uint64_t content_bytes; /* of files in the spool; 0 if only the index was needed */
     bool keep;              /* in the spool when no job wants it any more */
     char *registry;         /* that the working thread may be waiting for */
+    bool large;             /* it works for a large image */
 
     pthread_mutex_t users_lock;
     struct job **users;

@@ -8,10 +8,12 @@
 #include "publisher/commands_registry.h"
 #include "publisher/convert.h"
 #include "publisher/deletion.h"
+#include "publisher/check_config.h"
 #include "publisher/options.h"
 #include "publisher/recipe_source.h"
 #include "publisher/rebuild.h"
 #include "publisher/status.h"
+#include "publisher/service.h"
 #include "publisher/wishes.h"
 #include "wishlist/git_fetch.h"
 #include "wishlist/recipe.h"
@@ -25,6 +27,12 @@ static void on_signal(int number)
 {
     (void)number;
     cancel_request();
+}
+
+static void on_hangup(int number)
+{
+    (void)number;
+    service_reload();
 }
 
 static void set_up_process(void)
@@ -112,22 +120,79 @@ static int choose_wishes(const struct options *o, struct wishes *out, struct err
     return result;
 }
 
+static enum report_form choose_form(const struct options *o)
+{
+    return o->json ? REPORT_JSON : isatty(STDERR_FILENO) ? REPORT_TERMINAL : REPORT_LINES;
+}
+
 static int run_convert(struct options *o)
 {
     _cleanup_error_ struct error err = ERROR_INIT;
     _cleanup_wishes_ struct wishes wishes = {0};
     struct convert_options *c = &o->convert;
     enum exit_status status = EXIT_USAGE;
-    if (access_open(o->config, o->authfile, &c->access, &err) == 0 &&
-        choose_wishes(o, &wishes, &err) == 0) {
+    int opened = access_open(o->config, o->authfile, &c->access, &err);
+    if (opened == 0)
+        service_settings_apply(&c->access->config.service, &c->worker);
+    if (opened == 0 && choose_wishes(o, &wishes, &err) == 0) {
         c->worker.json = o->json;
-        c->form = o->json ? REPORT_JSON : isatty(STDERR_FILENO) ? REPORT_TERMINAL : REPORT_LINES;
-        if (!c->worker.spool_base)
-            c->worker.spool_base = getenv("DUCC_TMP_DIR");
+        c->form = choose_form(o);
         status = convert(c, &wishes, &err);
     }
     access_unref(c->access);
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
+}
+
+static int run_service(struct options *o)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    struct platform *platforms = xcalloc(o->platform_count, sizeof *platforms);
+    struct service_options s = {.mode = o->command == COMMAND_POLL   ? SERVICE_POLL
+                                        : o->command == COMMAND_LOOP ? SERVICE_LOOP
+                                                                     : SERVICE_DAEMON,
+                                .config = o->config,
+                                .authfile = o->authfile,
+                                .recipe = o->command == COMMAND_LOOP ? o->arguments[0] : NULL,
+                                .settings = {.repository = o->repository,
+                                             .policy = o->convert.policy,
+                                             .platforms = platforms,
+                                             .interval = o->interval},
+                                .convert = &o->convert,
+                                .log_given = o->log_given};
+    struct sigaction reload = {.sa_handler = on_hangup, .sa_flags = SA_RESTART};
+    sigaction(SIGHUP, &reload, NULL);
+    o->convert.worker.json = o->json;
+    /* A service has no end at which a display would become a list. */
+    o->convert.form = s.mode == SERVICE_POLL ? choose_form(o)
+                      : o->json              ? REPORT_JSON
+                                             : REPORT_LINES;
+    enum exit_status status = EXIT_USAGE;
+    if (parse_platforms(o, platforms, &s.settings.platform_count, &err) == 0)
+        status = service_run(&s, &err);
+    for (size_t i = 0; i < s.settings.platform_count; i++)
+        platform_release(&platforms[i]);
+    free(platforms);
+    return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
+}
+
+static int run_check_config(const struct options *o)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    enum exit_status status = check_config_command(o->config, o->authfile, &err);
+    return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
+}
+
+/* Where the state is: --state-dir, or what the configuration says. *config owns the text. */
+static int find_state_dir(struct options *o, struct config *config, struct error *err)
+{
+    const int needs_it =
+        COMMAND_STATUS | COMMAND_WHY | COMMAND_REBUILD_STATE | COMMAND_VERIFY | COMMAND_REPAIR;
+    if (o->help || o->convert.worker.state_dir || !((int)o->command & needs_it))
+        return 0;
+    if (config_read(o->config, config, err) < 0)
+        return -1;
+    o->convert.worker.state_dir = config->service.state_dir;
+    return 0;
 }
 
 static int run_check(const struct options *o)
@@ -229,6 +294,11 @@ int main(int argc, char **argv)
     if (options_parse(argv, &o, &err) < 0)
         return fail(EXIT_USAGE, &err);
     log_set_level(o.log_level);
+    if (!o.convert.worker.spool_base)
+        o.convert.worker.spool_base = getenv("DUCC_TMP_DIR");
+    struct config config = {0};
+    if (find_state_dir(&o, &config, &err) < 0)
+        return fail(EXIT_USAGE, &err);
     int status = EXIT_OK;
     if (o.help || o.command == COMMAND_HELP)
         status = print_help(&o);
@@ -244,8 +314,13 @@ int main(int argc, char **argv)
         status = run_show(&o);
     else if (o.command == COMMAND_REBUILD_STATE)
         status = run_rebuild(&o);
+    else if (o.command & (COMMAND_POLL | COMMAND_LOOP | COMMAND_DAEMON))
+        status = run_service(&o);
+    else if (o.command == COMMAND_CHECK_CONFIG)
+        status = run_check_config(&o);
     else
         status = run_convert(&o);
+    config_release(&config);
     options_release(&o);
     return status;
 }

@@ -12,6 +12,8 @@ enum option_id {
     OPTION_VERBOSE,
     OPTION_QUIET,
     OPTION_REPO,
+    OPTION_INTERVAL,
+    OPTION_REVISION_LIMIT,
     OPTION_LIST,
     OPTION_FAILED,
     OPTION_STATE_DIR,
@@ -37,7 +39,8 @@ enum option_id {
 };
 
 #define ALL      (~0)
-#define CONVERTS (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE)
+#define SERVES   (COMMAND_POLL | COMMAND_LOOP | COMMAND_DAEMON)
+#define CONVERTS (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE | SERVES)
 #define ASKS     (COMMAND_DOWNLOAD_MANIFEST | COMMAND_TAGS)
 #define CHECKS   (COMMAND_VERIFY | COMMAND_REPAIR)
 #define SHOWS    (COMMAND_STATUS | COMMAND_WHY)
@@ -53,11 +56,15 @@ static const struct option_spec {
     enum option_id id;
     const char *help;
 } specs[] = {
-    {"repo", 0, "REPO", COMMAND_CONVERT | SHOWS | NAMES, OPTION_REPO,
-     "this repository only; for convert, where to publish images (a recipe names its own)"},
+    {"repo", 0, "REPO", COMMAND_CONVERT | COMMAND_LOOP | SHOWS | NAMES, OPTION_REPO,
+     "this repository only; for convert and loop, where to publish images (a recipe names its "
+     "own)"},
     {"list", 0, "LIST", COMMAND_STATUS, OPTION_LIST,
      "only images that this list asks for: its path or URL, or the end of it"},
     {"failed", 0, NULL, COMMAND_STATUS, OPTION_FAILED, "only images whose last try failed"},
+    {"interval", 0, "TIME", COMMAND_LOOP | COMMAND_DAEMON, OPTION_INTERVAL,
+     "how often to look at each image, such as 30s or 1h30m (default: what a recipe or the "
+     "configuration says, else 10m)"},
     {"grace-period", 0, "DAYS", DELETES, OPTION_GRACE,
      "how long to keep what no name reaches any more (default: 7)"},
     {"limit", 0, "N", COMMAND_GC, OPTION_LIMIT,
@@ -66,7 +73,8 @@ static const struct option_spec {
      "take the content away too, at once; it cannot be restored then"},
     {"cvmfs-gc", 0, NULL, DELETES, OPTION_CVMFS_GC,
      "have CernVM-FS collect its own garbage afterwards (cvmfs_server gc)"},
-    {"dry-run", 0, NULL, CONVERTS | COMMAND_REPAIR | DELETES, OPTION_DRY_RUN,
+    {"dry-run", 0, NULL, COMMAND_CONVERT | COMMAND_CONVERT_SINGLE | COMMAND_REPAIR | DELETES,
+     OPTION_DRY_RUN,
      "print what would be done and do not do it (convert fetches and prepares for that)"},
     {"layers", 0, NULL, CHECKS, OPTION_LAYERS,
      "the form of layers (all of them, or those whose digests are given)"},
@@ -103,9 +111,11 @@ static const struct option_spec {
     {"temporary-dir", 0, "DIR", CONVERTS, OPTION_SPOOL, NULL}, /* the Go tool's name of it */
     {"spool-limit", 0, "SIZE", CONVERTS, OPTION_SPOOL_LIMIT,
      "how large the spool may grow: bytes, or with K, M, G, T (powers of 1000)"},
-    {"config", 0, "FILE", CONVERTS | ASKS, OPTION_CONFIG,
+    {"revision-limit", 0, "SIZE", CONVERTS, OPTION_REVISION_LIMIT,
+     "new content that one revision may carry (default: 10G); a larger image goes in several"},
+    {"config", 0, "FILE", CONVERTS | ASKS | SHOWS | REBUILDS | COMMAND_CHECK_CONFIG, OPTION_CONFIG,
      "the operator's configuration (default: /etc/ducc/ducc.yaml, if it is there)"},
-    {"authfile", 0, "FILE", CONVERTS | ASKS, OPTION_AUTHFILE,
+    {"authfile", 0, "FILE", CONVERTS | ASKS | COMMAND_CHECK_CONFIG, OPTION_AUTHFILE,
      "credentials for registries, as podman login and docker login write them (docs/registries.md "
      "says where else they are looked for)"},
     {"json", 0, NULL, CONVERTS | CHECKS | COMMAND_GC | NAMES | SHOWS | REBUILDS, OPTION_JSON,
@@ -132,6 +142,12 @@ static const struct command_spec {
     {"convert", COMMAND_CONVERT, "RECIPE | --repo REPO IMAGE...",
      "Publish what a recipe wishes, or the images named.", 1, SIZE_MAX},
     {"convert-single-image", COMMAND_CONVERT_SINGLE, "IMAGE REPO", "Publish one image.", 2, 2},
+    {"poll", COMMAND_POLL, "",
+     "Publish what all lists of the configuration wish, and end: for timers.", 0, 0},
+    {"daemon", COMMAND_DAEMON, "", "Do that for ever, each list and entry at its interval.", 0, 0},
+    {"loop", COMMAND_LOOP, "RECIPE", "Publish what one recipe wishes, for ever.", 1, 1},
+    {"check-config", COMMAND_CHECK_CONFIG, "",
+     "Say what is wrong with the configuration, and with the lists that are files.", 0, 0},
     {"verify", COMMAND_VERIFY, "--layers REPO [LAYER...]",
      "Look for layers that the Go tool left in a form which overlayfs does not know.", 1, SIZE_MAX},
     {"repair", COMMAND_REPAIR, "--layers REPO [LAYER...]", "Rewrite such layers.", 1, SIZE_MAX},
@@ -221,14 +237,24 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         o->json = true;
         return 0;
     case OPTION_VERBOSE:
+        o->log_given = true;
         o->log_level = LOG_DEBUG;
         return 0;
     case OPTION_QUIET:
+        o->log_given = true;
         o->log_level = LOG_WARNING;
         return 0;
     case OPTION_REPO:
         o->repository = value;
         return 0;
+    case OPTION_INTERVAL:
+        return duration_parse(value, &o->interval, err) < 0
+                   ? error_wrap(err, "option --%s", spec->name)
+                   : 0;
+    case OPTION_REVISION_LIMIT:
+        return size_parse(value, &c->worker.revision_limit, err) < 0
+                   ? error_wrap(err, "option --%s", spec->name)
+                   : 0;
     case OPTION_LIST:
         o->list = value;
         return 0;

@@ -25,6 +25,10 @@ enum command {
     COMMAND_GC = 1 << 16,
     COMMAND_REMOVE = 1 << 17,
     COMMAND_RESTORE = 1 << 18,
+    COMMAND_POLL = 4096,
+    COMMAND_LOOP = 8192,
+    COMMAND_DAEMON = 16384,
+    COMMAND_CHECK_CONFIG = 32768,
 };
 
 struct options {
@@ -39,6 +43,8 @@ struct options {
     bool now;       /* --now of remove */
     bool cvmfs_gc;  /* --cvmfs-gc of gc */
     enum log_level log_level;
+    bool log_given;    /* --verbose or --quiet */
+    uint64_t interval; /* --interval, in seconds; 0: not given */
     struct convert_options convert;
     const char **platforms; /* of --platform, not yet parsed */
     size_t platform_count, platform_capacity;

@@ -5,11 +5,8 @@
 static struct platform *copy_platforms(const struct platform *from, size_t count)
 {
     struct platform *to = xcalloc(count, sizeof *to);
-    for (size_t i = 0; i < count; i++) {
-        to[i].os = from[i].os ? xstrdup(from[i].os) : NULL;
-        to[i].architecture = from[i].architecture ? xstrdup(from[i].architecture) : NULL;
-        to[i].variant = from[i].variant ? xstrdup(from[i].variant) : NULL;
-    }
+    for (size_t i = 0; i < count; i++)
+        platform_copy(&to[i], &from[i]);
     return to;
 }
 
@@ -43,6 +40,8 @@ struct order *order_new(const struct order_options *o)
                             .names = o->names ? name_set_ref(o->names) : name_set_new(),
                             .urgency = o->urgency,
                             .again = o->again,
+                            .heeds_pauses = o->heeds_pauses,
+                            .resolved = o->resolved,
                             .ended = o->ended,
                             .arg = o->arg};
     if (o->list)
@@ -70,4 +69,15 @@ void order_unref(struct order *order)
     name_set_unref(order->names);
     access_unref(order->access);
     free(order);
+}
+
+void order_begin_batch(struct order *order)
+{
+    atomic_fetch_add(&order->unresolved, 1);
+}
+
+void order_end_batch(struct order *order)
+{
+    if (atomic_fetch_sub(&order->unresolved, 1) == 1 && order->resolved)
+        order->resolved(order->arg);
 }

@@ -31,8 +31,14 @@ struct order_options {
     const struct recipe_list *list;
     struct name_set *names; /* shared with the other orders of a round; NULL: of its own */
     enum urgency urgency;
-    bool again;               /* look at every image as if it had never been published */
-    void (*ended)(void *arg); /* NULL: nobody asks */
+    bool again; /* look at every image as if it had never been published */
+    /* An image whose last try failed, and has not changed, is left alone until its next try is due
+     * (state/retry.h). */
+    bool heeds_pauses;
+    /* Both may be NULL. `resolved`: every wish has been looked at, and what must be done for it is
+     * under way; it comes before `ended`. */
+    void (*resolved)(void *arg);
+    void (*ended)(void *arg);
     void *arg;
 };
 
@@ -47,7 +53,9 @@ struct order {
     struct site_rules signatures;      /* the list's own rule; none: the site's are all */
     struct name_set *names;
     enum urgency urgency;
-    bool again;
+    bool again, heeds_pauses;
+    atomic_size_t unresolved; /* batches */
+    void (*resolved)(void *arg);
     void (*ended)(void *arg);
     void *arg;
 };
@@ -56,5 +64,8 @@ struct order {
 struct order *order_new(const struct order_options *options);
 struct order *order_ref(struct order *order);
 void order_unref(struct order *order);
+/* Batches: each that is begun is ended some time. */
+void order_begin_batch(struct order *order);
+void order_end_batch(struct order *order);
 
 #endif

@@ -281,6 +281,18 @@ static void log_known(const struct committed *c)
                  (unsigned long long)c->differing_files, size_text(c->differing_bytes).s);
 }
 
+void report_waiting(struct report *r, const char *image, const struct error *why)
+{
+    struct result result = {.name = xstrdup(image), .outcome = OUTCOME_FAILED};
+    if (!r->keep) {
+        log_debug("%s: %s", image, why->message);
+        free(result.name);
+        return;
+    }
+    error_copy(&result.error, why);
+    report_result(r, &result);
+}
+
 void report_commit(struct report *r, const struct committed *c)
 {
     r->revisions += c->revisions;

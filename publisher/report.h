@@ -82,6 +82,8 @@ struct committed {
     uint64_t differing_files, differing_bytes; /* sent since their attributes are others */
     double seconds;
 };
+/* An image that is left alone until its next try: counts as failed where results are kept. */
+void report_waiting(struct report *report, const char *image, const struct error *why);
 void report_commit(struct report *report, const struct committed *committed);
 
 /* The lowest layers of a large image have gone ahead. */

@@ -36,28 +36,24 @@ void wishes_release(struct wishes *w)
 
 /* ---- platforms ---- */
 
-static int copy_platforms(struct wish_group *g, const struct platform *from, size_t count,
-                          struct error *err)
+static void copy_platforms(struct wish_group *g, const struct platform *from, size_t count)
 {
     g->platforms = xcalloc(count, sizeof *g->platforms);
-    for (g->platform_count = 0; g->platform_count < count; g->platform_count++) {
-        _cleanup_free_ char *text = platform_text(&from[g->platform_count]);
-        if (platform_parse(text, &g->platforms[g->platform_count], err) < 0)
-            return -1;
-    }
-    return 0;
+    for (g->platform_count = 0; g->platform_count < count; g->platform_count++)
+        platform_copy(&g->platforms[g->platform_count], &from[g->platform_count]);
 }
 
-static int set_platforms(struct wish_group *g, const struct wish_settings *settings,
-                         const struct platform_list *list, struct error *err)
+static void set_platforms(struct wish_group *g, const struct wish_settings *settings,
+                          const struct platform_list *list)
 {
     static const struct platform usual = {.os = (char *)(uintptr_t) "linux",
                                           .architecture = (char *)(uintptr_t) "amd64"};
     if (settings->platform_count > 0)
-        return copy_platforms(g, settings->platforms, settings->platform_count, err);
-    if (list && list->count > 0)
-        return copy_platforms(g, list->items, list->count, err);
-    return copy_platforms(g, &usual, 1, err);
+        copy_platforms(g, settings->platforms, settings->platform_count);
+    else if (list && list->count > 0)
+        copy_platforms(g, list->items, list->count);
+    else
+        copy_platforms(g, &usual, 1);
 }
 
 /* ---- groups ---- */
@@ -101,8 +97,8 @@ static int add_list(struct wishes *w, const struct recipe *recipe, const struct 
         g->interval = interval;
     if (repository_check(repository, err) < 0 || take_policy(g, recipe, list, err) < 0)
         return -1;
-    return set_platforms(g, settings, like->platforms.count ? &like->platforms : &list->platforms,
-                         err);
+    set_platforms(g, settings, like->platforms.count ? &like->platforms : &list->platforms);
+    return 0;
 }
 
 static bool same_platforms(const struct platform_list *a, const struct platform_list *b)
@@ -202,9 +198,9 @@ int wishes_add_images(struct wishes *w, char *const *images, size_t count,
                       const struct wish_settings *settings, struct error *err)
 {
     struct wish_group *g = add_group(w, settings->repository, settings);
-    if (repository_check(g->repository, err) < 0 || policy_finish(&g->policy, err) < 0 ||
-        set_platforms(g, settings, NULL, err) < 0)
+    if (repository_check(g->repository, err) < 0 || policy_finish(&g->policy, err) < 0)
         return -1;
+    set_platforms(g, settings, NULL);
     for (size_t i = 0; i < count; i++) {
         struct reference ref = {0};
         if (reference_parse(images[i], REFERENCE_TAG_PATTERN | REFERENCE_TAG_GLOB, &ref, err) < 0)

@@ -126,11 +126,41 @@ static bool is_new(const struct worker *w, const struct job *job)
     return repository_type(w->repository, metadata, &type, &ignored) == 0 && type == 0;
 }
 
+/* Nothing of it is due: it failed, and has not changed. */
+static bool must_wait(struct worker *w, const struct batch *batch, const struct job *job)
+{
+    bool due = !batch->order->heeds_pauses;
+    for (size_t i = 0; !due && i < job->image.name_count; i++) {
+        _cleanup_free_ char *name = image_public_name(&job->image, i);
+        due = recorder_is_due(w->recorder, name, &job->tag_digest);
+    }
+    return !due;
+}
+
+static void leave_for_later(struct worker *w, struct job *job)
+{
+    struct error err = ERROR_INIT;
+    error_set(&err, ERROR_BUSY,
+              "it failed before and has not changed since; its next try is not "
+              "due yet: ducc why says when, and why it failed");
+    job_fail(job, &err);
+    report_waiting(w->report, job->tracked.name, &job->error);
+    job_free(job);
+}
+
 static void take_job(struct worker *w, struct batch *batch, struct job *job)
 {
     if (job->state == JOB_UNCHANGED || job->state == JOB_DONE) {
         report_job(w, job, job->state == JOB_DONE ? OUTCOME_FAILED : OUTCOME_UNCHANGED);
         job_free(job);
+        return;
+    }
+    if (claims_cover(w->claims, job, &batch->order->policy)) {
+        job_free(job); /* it is on its way already */
+        return;
+    }
+    if (must_wait(w, batch, job)) {
+        leave_for_later(w, job);
         return;
     }
     job->order = order_ref(batch->order);
@@ -240,11 +270,13 @@ static void start_resolvers(struct worker *w)
 
 void worker_submit(struct worker *w, struct order *order, struct wanted_list *wanted)
 {
+    order_begin_batch(order); /* until all are there */
     pthread_mutex_lock(&w->lock);
     batches_add(&w->batches, order, wanted);
     start_resolvers(w);
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
+    order_end_batch(order);
 }
 
 void worker_sweep(struct worker *w)
@@ -312,20 +344,20 @@ static void start_threads(struct worker *w)
                                     .threads = o->jobs ? o->jobs : threads,
                                     .budget_bytes = budget(w, o->spool_limit)};
     w->fetch = fetch_start(&options, w->report);
-    w->committer.o = (struct committer_options){
-        .repository = w->repository,
-        .spool = &w->spool,
-        .fetch = w->fetch,
-        .claims = w->claims,
-        .report = w->report,
-        .podman_lock = &w->podman_lock,
-        .podman = &w->podman,
-        .revision_limit = o->revision_limit ? o->revision_limit : REVISION_LIMIT,
-        .dry_run = o->dry_run,
-        .json = o->json,
-        .patient = o->patient,
-        .decided = job_decided,
-        .arg = w};
+    w->committer.o = (struct committer_options){.repository = w->repository,
+                                                .spool = &w->spool,
+                                                .fetch = w->fetch,
+                                                .claims = w->claims,
+                                                .report = w->report,
+                                                .podman_lock = &w->podman_lock,
+                                                .podman = &w->podman,
+                                                .dry_run = o->dry_run,
+                                                .json = o->json,
+                                                .patient = o->patient,
+                                                .decided = job_decided,
+                                                .arg = w};
+    atomic_init(&w->committer.revision_limit,
+                o->revision_limit ? o->revision_limit : REVISION_LIMIT);
     if (pthread_create(&w->committing, NULL, commit_thread, w) != 0)
         abort(); /* nothing can be published */
     w->committing_started = true;
@@ -394,10 +426,11 @@ const struct error *worker_error(struct worker *w)
     return w->committer.broken ? &w->committer.error : NULL;
 }
 
-void worker_set_spool_limit(struct worker *w, uint64_t bytes)
+void worker_set_limits(struct worker *w, uint64_t spool_limit, uint64_t revision_limit)
 {
-    w->spool.limit_bytes = bytes;
-    fetch_set_budget(w->fetch, budget(w, bytes));
+    atomic_store(&w->spool.limit_bytes, spool_limit);
+    atomic_store(&w->committer.revision_limit, revision_limit ? revision_limit : REVISION_LIMIT);
+    fetch_set_budget(w->fetch, budget(w, spool_limit));
 }
 
 static void stop_threads(struct worker *w)

@@ -60,8 +60,8 @@ struct recorder *worker_recorder(struct worker *worker);
 size_t worker_load(struct worker *worker);
 /* Why the repository cannot be used any more; NULL: it can. After worker_drain(). */
 const struct error *worker_error(struct worker *worker);
-/* Takes effect for what is not yet fetched. */
-void worker_set_spool_limit(struct worker *worker, uint64_t bytes);
+/* As in the options; they take effect for what comes next. */
+void worker_set_limits(struct worker *worker, uint64_t spool_limit, uint64_t revision_limit);
 /* Ends the threads (waiting for what they are at, unless a stop was asked for), reports what is
  * left as failed, gives the repository back, frees everything. */
 void worker_stop(struct worker *worker);

@@ -123,6 +123,7 @@ bool platform_variant_is_default(const struct platform *platform);
  */
 bool platform_matches(const struct platform *got, const struct platform *wanted);
 char *platform_text(const struct platform *platform);
+void platform_copy(struct platform *dst, const struct platform *src);
 void platform_release(struct platform *platform);
 void descriptor_release(struct descriptor *descriptor);
 void manifest_release(struct manifest *manifest);

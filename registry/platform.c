@@ -62,6 +62,13 @@ char *platform_text(const struct platform *platform)
                      platform->variant ? "/" : "", platform->variant ? platform->variant : "");
 }
 
+void platform_copy(struct platform *dst, const struct platform *src)
+{
+    dst->os = src->os ? xstrdup(src->os) : NULL;
+    dst->architecture = src->architecture ? xstrdup(src->architecture) : NULL;
+    dst->variant = src->variant ? xstrdup(src->variant) : NULL;
+}
+
 void platform_release(struct platform *platform)
 {
     free(platform->os);

@@ -1,0 +1,368 @@
+#include "publisher/watched_list.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "publisher/recorder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define JITTER      10 /* per cent of an interval, less or more */
+#define RETRY_AFTER 60 /* seconds, if a repository could not be opened */
+
+/* Entries of one interval. */
+struct timing {
+    uint64_t interval;
+    int64_t next;
+};
+
+/* What is being looked at: one registry's entries of one interval. */
+struct turn {
+    struct watched_list *list; /* it holds a reference */
+    struct turn *next;
+    uint64_t interval;
+    char *registry, *repository;
+};
+
+struct watched_list {
+    atomic_size_t references;
+    char *name;
+    struct access *access;
+    struct wish_settings settings; /* strings and platforms owned */
+    uint64_t interval;             /* for what says nothing else */
+    struct source *source;
+    struct recipe recipe;    /* the last good one */
+    bool has_recipe, is_new; /* its problems have not been told yet */
+    unsigned seed;
+    pthread_mutex_t lock; /* guards what follows */
+    struct timing *timings;
+    size_t timing_count, timing_capacity;
+    struct turn *turns;
+    int64_t due;
+};
+
+/* ---- life ---- */
+
+static int take_settings(struct watched_list *l, const struct configured_list *c,
+                         const struct wish_settings *settings, struct error *err)
+{
+    const struct platform *platforms =
+        settings->platform_count ? settings->platforms : c->platforms.items;
+    size_t count = settings->platform_count ? settings->platform_count : c->platforms.count;
+    struct platform *copy = xcalloc(count, sizeof *copy);
+    const char *repository = settings->repository ? settings->repository : c->repository;
+    for (size_t i = 0; i < count; i++)
+        platform_copy(&copy[i], &platforms[i]);
+    l->settings = (struct wish_settings){.repository = repository ? xstrdup(repository) : NULL,
+                                         .policy = settings->policy,
+                                         .platforms = copy,
+                                         .platform_count = count};
+    uint64_t service = l->access->config.service.interval;
+    l->settings.interval = settings->interval ? settings->interval : c->interval;
+    l->interval = service ? service : INTERVAL_DEFAULT;
+    return configured_list_policy(c, &l->settings.policy, err);
+}
+
+struct watched_list *watched_list_new(const struct configured_list *configured,
+                                      const struct wish_settings *settings, struct access *access,
+                                      const char *state_dir, struct error *err)
+{
+    struct source_options options = {
+        .state_dir = state_dir, .settings = &access->config.sources, .site = &access->config.site};
+    struct source *source = source_open(configured->source, &options, err);
+    if (!source)
+        return NULL;
+    struct watched_list *l = xcalloc(1, sizeof *l);
+    atomic_init(&l->references, 1);
+    pthread_mutex_init(&l->lock, NULL);
+    l->name = xstrdup(configured->name);
+    l->access = access_ref(access);
+    l->source = source;
+    l->seed = (unsigned)clock_now() ^ (unsigned)(uintptr_t)l;
+    if (take_settings(l, configured, settings, err) == 0)
+        return l;
+    watched_list_unref(l);
+    return NULL;
+}
+
+struct watched_list *watched_list_ref(struct watched_list *l)
+{
+    atomic_fetch_add(&l->references, 1);
+    return l;
+}
+
+void watched_list_unref(struct watched_list *l)
+{
+    if (!l || atomic_fetch_sub(&l->references, 1) > 1)
+        return;
+    source_free(l->source);
+    recipe_release(&l->recipe);
+    access_unref(l->access);
+    free((void *)(uintptr_t)l->settings.repository);
+    for (size_t i = 0; i < l->settings.platform_count; i++)
+        platform_release((struct platform *)(uintptr_t)&l->settings.platforms[i]);
+    free((void *)(uintptr_t)l->settings.platforms);
+    free(l->timings);
+    free(l->name);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+}
+
+const char *watched_list_name(const struct watched_list *l)
+{
+    return l->name;
+}
+
+int64_t watched_list_due(struct watched_list *l)
+{
+    pthread_mutex_lock(&l->lock);
+    int64_t due = l->due;
+    pthread_mutex_unlock(&l->lock);
+    return due;
+}
+
+/* ---- what it says ---- */
+
+/* The source's current version. */
+static int load(struct watched_list *l, struct error *err)
+{
+    struct recipe recipe = RECIPE_INIT;
+    struct recipe_loader loader = {.base = source_base(l->source),
+                                   .revision = source_revision(l->source),
+                                   .read = source_read,
+                                   .arg = l->source};
+    if (recipe_load(&loader, source_path(l->source), &recipe, err) < 0)
+        return -1;
+    recipe_release(&l->recipe);
+    l->recipe = recipe;
+    l->has_recipe = l->is_new = true;
+    return 0;
+}
+
+static int ask(struct watched_list *l, struct error *err)
+{
+    bool changed;
+    if (source_refresh(l->source, &changed, err) < 0)
+        return -1;
+    if (!changed && l->has_recipe)
+        return 0;
+    if (!changed)
+        source_use_good(l->source); /* without one, what is wrong is said again */
+    return load(l, err) < 0 ? -1 : source_accept(l->source, err);
+}
+
+/* What was good before stays in force. *out_why is set if that is all there is. */
+static void refresh(struct watched_list *l, struct visit *v, struct error *out_why)
+{
+    struct error err = ERROR_INIT;
+    if (ask(l, out_why) == 0)
+        return;
+    v->failed++;
+    log_error("%s", out_why->message);
+    if (!l->has_recipe && source_use_good(l->source) && load(l, &err) < 0) {
+        log_error("%s", err.message);
+        error_release(&err);
+    }
+}
+
+/* ---- turns ---- */
+
+static void end_turn(void *arg)
+{
+    struct turn *turn = arg;
+    struct watched_list *l = turn->list;
+    pthread_mutex_lock(&l->lock);
+    for (struct turn **t = &l->turns; *t; t = &(*t)->next) {
+        if (*t == turn) {
+            *t = turn->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
+    free(turn->registry);
+    free(turn->repository);
+    free(turn);
+    watched_list_unref(l);
+}
+
+/* NULL: the last one has not ended. */
+static struct turn *begin_turn(struct watched_list *l, uint64_t interval, const char *repository,
+                               const char *registry)
+{
+    struct turn *turn = NULL;
+    pthread_mutex_lock(&l->lock);
+    bool busy = false;
+    for (struct turn *t = l->turns; t; t = t->next)
+        busy |= t->interval == interval && strcmp(t->registry, registry) == 0 &&
+                strcmp(t->repository, repository) == 0;
+    if (!busy) {
+        turn = xcalloc(1, sizeof *turn);
+        *turn = (struct turn){watched_list_ref(l), l->turns, interval, xstrdup(registry),
+                              xstrdup(repository)};
+        l->turns = turn;
+    }
+    pthread_mutex_unlock(&l->lock);
+    return turn;
+}
+
+/* ---- submitting ---- */
+
+static struct worker *find_worker(struct visit *v, const char *repository)
+{
+    struct worker *worker = NULL;
+    struct error err = ERROR_INIT;
+    pthread_mutex_lock(v->workers_lock);
+    int result = workers_get(v->workers, repository, &worker, &err);
+    pthread_mutex_unlock(v->workers_lock);
+    if (result == 0)
+        return worker;
+    v->failed++;
+    log_error("%s", err.message);
+    error_move(&v->error, &err);
+    return NULL;
+}
+
+static void submit(struct watched_list *l, struct visit *v, struct worker *worker,
+                   const struct wish_group *g, const char *registry, struct wanted_list *wanted)
+{
+    struct turn *turn = begin_turn(l, g->interval, g->repository, registry);
+    if (!turn) {
+        log_debug("list %s: %s is still being looked at", l->name, registry);
+        wanted_release(wanted);
+        return;
+    }
+    struct order *order = order_new(&(struct order_options){.access = l->access,
+                                                            .policy = &g->policy,
+                                                            .platforms = g->platforms,
+                                                            .platform_count = g->platform_count,
+                                                            .urgency = URGENCY_POLL,
+                                                            .again = v->again,
+                                                            .heeds_pauses = true,
+                                                            .resolved = end_turn,
+                                                            .arg = turn});
+    worker_submit(worker, order, wanted);
+    order_unref(order);
+}
+
+/* The group's wishes of one registry after the other. */
+static void submit_group(struct watched_list *l, struct visit *v, struct wish_group *g)
+{
+    struct worker *worker = find_worker(v, g->repository);
+    while (worker && g->wanted.count > 0) {
+        struct wanted_list wanted = {0};
+        _cleanup_free_ char *registry = xstrdup(g->wanted.items[0].ref.registry);
+        size_t left = 0;
+        for (size_t i = 0; i < g->wanted.count; i++) {
+            struct wanted *wish = &g->wanted.items[i];
+            if (strcmp(wish->ref.registry, registry) != 0) {
+                g->wanted.items[left++] = *wish;
+                continue;
+            }
+            ARRAY_GROW(wanted.items, wanted.count, wanted.capacity);
+            wanted.items[wanted.count++] = *wish;
+        }
+        g->wanted.count = left;
+        submit(l, v, worker, g, registry, &wanted);
+    }
+}
+
+/* ---- time ---- */
+
+static int64_t next_time(struct watched_list *l, int64_t now, uint64_t interval)
+{
+    int64_t spread = (int64_t)interval * JITTER / 100;
+    int64_t jitter = spread ? rand_r(&l->seed) % (2 * spread + 1) - spread : 0;
+    return now + (int64_t)interval + jitter;
+}
+
+static struct timing *timing_of(struct watched_list *l, uint64_t interval)
+{
+    for (size_t i = 0; i < l->timing_count; i++)
+        if (l->timings[i].interval == interval)
+            return &l->timings[i];
+    ARRAY_GROW(l->timings, l->timing_count, l->timing_capacity);
+    l->timings[l->timing_count] = (struct timing){interval, 0};
+    return &l->timings[l->timing_count++];
+}
+
+static bool is_due(struct watched_list *l, const struct visit *v, uint64_t interval, bool changed)
+{
+    return v->once || changed || timing_of(l, interval)->next <= v->now;
+}
+
+/* Intervals that no entry has any more would be due for ever. */
+static void drop_unused(struct watched_list *l, const struct wishes *wishes)
+{
+    for (size_t i = 0; i < l->timing_count;) {
+        bool used = false;
+        for (size_t k = 0; k < wishes->count; k++)
+            used |= wishes->groups[k].interval == l->timings[i].interval;
+        if (used)
+            i++;
+        else
+            l->timings[i] = l->timings[--l->timing_count];
+    }
+}
+
+static void set_due(struct watched_list *l, const struct visit *v)
+{
+    int64_t due = v->now + (int64_t)(l->settings.interval ? l->settings.interval : l->interval);
+    for (size_t i = 0; i < l->timing_count; i++)
+        if (l->timings[i].next < due)
+            due = l->timings[i].next;
+    if (v->error.kind != ERROR_NONE && due > v->now + RETRY_AFTER)
+        due = v->now + RETRY_AFTER;
+    pthread_mutex_lock(&l->lock);
+    l->due = v->once ? NEVER : due;
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void report_wrong_entries(struct watched_list *l, struct visit *v, struct wishes *wishes)
+{
+    for (size_t i = 0; l->is_new && i < wishes->failed_count; i++)
+        report_result(v->workers->report, &wishes->failed[i]);
+    if (l->is_new)
+        wishes->failed_count = 0;
+}
+
+static void record(struct visit *v, const struct wishes *wishes, const struct error *why)
+{
+    for (size_t i = 0; i < wishes->list_count; i++) {
+        const struct wished_list *list = &wishes->lists[i];
+        struct worker *worker = find_worker(v, list->repository);
+        if (worker && why->kind != ERROR_NONE)
+            recorder_list_failed(worker_recorder(worker), list->url, why);
+        else if (worker)
+            recorder_list(worker_recorder(worker), list);
+    }
+}
+
+void watched_list_visit(struct watched_list *l, struct visit *v)
+{
+    _cleanup_wishes_ struct wishes wishes = {0};
+    struct error err = ERROR_INIT;
+    _cleanup_error_ struct error why = ERROR_INIT;
+    refresh(l, v, &why);
+    if (l->has_recipe && wishes_add_recipe(&wishes, &l->recipe, &l->settings, &err) < 0) {
+        v->failed++;
+        log_error("list %s: %s", l->name, err.message);
+        error_release(&err);
+        wishes_release(&wishes);
+    }
+    for (size_t i = 0; i < wishes.count; i++)
+        if (wishes.groups[i].interval == 0)
+            wishes.groups[i].interval = l->interval;
+    bool changed = l->is_new;
+    record(v, &wishes, &why);
+    report_wrong_entries(l, v, &wishes);
+    l->is_new = false;
+    for (size_t i = 0; i < wishes.count; i++)
+        if (is_due(l, v, wishes.groups[i].interval, changed))
+            submit_group(l, v, &wishes.groups[i]);
+    for (size_t i = 0; i < l->timing_count; i++)
+        if (l->timings[i].next <= v->now)
+            l->timings[i].next = next_time(l, v->now, l->timings[i].interval);
+    drop_unused(l, &wishes);
+    set_due(l, v);
+}

@@ -1,0 +1,52 @@
+/*
+ * A list that a service watches: its source, what it last said, and when its images are looked at
+ * again.
+ *
+ * An interval is a list's or an entry's; entries with the same interval are looked at together.
+ * What is still being looked at when its time comes again (a registry that hangs) is left out that
+ * time, registry by registry.
+ *
+ * A list is visited by one thread at a time. It is counted, because orders that are under way
+ * outlive it when the configuration is read again.
+ */
+#ifndef PUBLISHER_WATCHED_LIST_H
+#define PUBLISHER_WATCHED_LIST_H
+
+#include "publisher/access.h"
+#include "publisher/config.h"
+#include "publisher/wishes.h"
+#include "publisher/workers.h"
+
+#include <pthread.h>
+
+#define INTERVAL_DEFAULT 600 /* seconds */
+#define NEVER            INT64_MAX
+
+struct watched_list;
+
+/* `settings` is what the command line says of how to publish; it wins over the list's own, which
+ * wins over the recipe's. `state_dir` is where sources keep what they need. All are borrowed during
+ * the call only; the list keeps a reference of `access`. */
+struct watched_list *watched_list_new(const struct configured_list *configured,
+                                      const struct wish_settings *settings, struct access *access,
+                                      const char *state_dir, struct error *err);
+struct watched_list *watched_list_ref(struct watched_list *list);
+void watched_list_unref(struct watched_list *list);
+
+struct visit {
+    /* Workers are shared by all lists: held while one is looked up, or started. */
+    pthread_mutex_t *workers_lock;
+    struct workers *workers;
+    int64_t now;        /* clock_now() */
+    bool again;         /* look at every image as if it had never been published */
+    bool once;          /* there is no next time */
+    size_t failed;      /* out: what could not be done: the list, repositories, entries */
+    struct error error; /* out: why a repository could not be opened; the caller's to release */
+};
+/* Ask the source; submit what is due. Failures are logged. */
+void watched_list_visit(struct watched_list *list, struct visit *visit);
+/* When something is due again: clock_now(); NEVER after a visit of `once`. */
+int64_t watched_list_due(struct watched_list *list);
+const char *watched_list_name(const struct watched_list *list);
+
+#endif
