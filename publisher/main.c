@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "publisher/access.h"
 #include "publisher/check_commands.h"
+#include "publisher/commands_lint.h"
 #include "publisher/commands_registry.h"
 #include "publisher/convert.h"
 #include "publisher/deletion.h"
@@ -244,6 +245,13 @@ static int run_question(const struct options *o)
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
 }
 
+static int run_lint(const struct options *o)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    enum exit_status status = lint_command(o, &err);
+    return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
+}
+
 static int run_show(const struct options *o)
 {
     _cleanup_error_ struct error err = ERROR_INIT;
@@ -308,6 +316,8 @@ int main(int argc, char **argv)
         status = run_check(&o);
     else if (o.command & (COMMAND_GC | COMMAND_REMOVE | COMMAND_RESTORE))
         status = run_deletion(&o);
+    else if (o.command == COMMAND_LINT)
+        status = run_lint(&o);
     else if (o.command & (COMMAND_CHECK_SYNTAX | COMMAND_TAGS | COMMAND_DOWNLOAD_MANIFEST))
         status = run_question(&o);
     else if (o.command & (COMMAND_STATUS | COMMAND_WHY))

@@ -34,6 +34,10 @@ enum option_id {
     OPTION_LIMIT,
     OPTION_NOW,
     OPTION_CVMFS_GC,
+    OPTION_ONLINE,
+    OPTION_STRICT,
+    OPTION_SINCE,
+    OPTION_FORMAT,
     OPTION_OLD_FLAG,  /* of the Go tool: accepted, of no effect here */
     OPTION_OLD_VALUE, /* the same, with a value */
 };
@@ -41,7 +45,7 @@ enum option_id {
 #define ALL      (~0)
 #define SERVES   (COMMAND_POLL | COMMAND_LOOP | COMMAND_DAEMON)
 #define CONVERTS (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE | SERVES)
-#define ASKS     (COMMAND_DOWNLOAD_MANIFEST | COMMAND_TAGS)
+#define ASKS     (COMMAND_DOWNLOAD_MANIFEST | COMMAND_TAGS | COMMAND_LINT)
 #define CHECKS   (COMMAND_VERIFY | COMMAND_REPAIR)
 #define SHOWS    (COMMAND_STATUS | COMMAND_WHY)
 #define REBUILDS COMMAND_REBUILD_STATE
@@ -78,6 +82,13 @@ static const struct option_spec {
      "print what would be done and do not do it (convert fetches and prepares for that)"},
     {"layers", 0, NULL, CHECKS, OPTION_LAYERS,
      "the form of layers (all of them, or those whose digests are given)"},
+    {"changed-since", 0, "REV", COMMAND_LINT, OPTION_SINCE,
+     "look only at entries that are new or changed since this git revision"},
+    {"online", 0, NULL, COMMAND_LINT, OPTION_ONLINE,
+     "ask the registries whether the images are there, and how large they are"},
+    {"strict", 0, NULL, COMMAND_LINT, OPTION_STRICT, "warnings fail, too (exit status 1)"},
+    {"format", 0, "text|json|github|gitlab", COMMAND_LINT, OPTION_FORMAT,
+     "how to write what is found; github and gitlab show it beside the lines of a merge request"},
     {"chains", 0, "top|all|none", CONVERTS, OPTION_POLICY,
      "which chains to publish: of the whole image (top, the default), one after each layer, none"},
     {"platform", 0, "OS/ARCH[/VARIANT]", CONVERTS | COMMAND_DOWNLOAD_MANIFEST, OPTION_PLATFORM,
@@ -148,6 +159,8 @@ static const struct command_spec {
     {"loop", COMMAND_LOOP, "RECIPE", "Publish what one recipe wishes, for ever.", 1, 1},
     {"check-config", COMMAND_CHECK_CONFIG, "",
      "Say what is wrong with the configuration, and with the lists that are files.", 0, 0},
+    {"lint", COMMAND_LINT, "RECIPE...", "Say what is wrong, or looks wrong, in recipes.", 1,
+     SIZE_MAX},
     {"verify", COMMAND_VERIFY, "--layers REPO [LAYER...]",
      "Look for layers that the Go tool left in a form which overlayfs does not know.", 1, SIZE_MAX},
     {"repair", COMMAND_REPAIR, "--layers REPO [LAYER...]", "Rewrite such layers.", 1, SIZE_MAX},
@@ -309,6 +322,18 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         return 0;
     case OPTION_CVMFS_GC:
         o->cvmfs_gc = true;
+        return 0;
+    case OPTION_ONLINE:
+        o->online = true;
+        return 0;
+    case OPTION_STRICT:
+        o->strict = true;
+        return 0;
+    case OPTION_SINCE:
+        o->since = value;
+        return 0;
+    case OPTION_FORMAT:
+        o->format = value;
         return 0;
     case OPTION_DRY_RUN:
         c->worker.dry_run = true;

@@ -29,6 +29,7 @@ enum command {
     COMMAND_LOOP = 8192,
     COMMAND_DAEMON = 16384,
     COMMAND_CHECK_CONFIG = 32768,
+    COMMAND_LINT = 1 << 19,
 };
 
 struct options {
@@ -50,6 +51,9 @@ struct options {
     size_t platform_count, platform_capacity;
     const char *repository; /* --repo */
     const char *list;       /* --list */
+    const char *since;      /* --changed-since of lint */
+    const char *format;     /* --format of lint */
+    bool online, strict;    /* of lint */
     const char *config;     /* --config */
     const char *authfile;   /* --authfile */
     char **arguments;       /* borrowed from argv, NULL-ended */

@@ -2,8 +2,12 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/path.h"
+#include "wishlist/folder.h"
 #include "wishlist/git_library.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 /* While a path is followed. */
@@ -106,4 +110,74 @@ int git_tree_read(const char *repository, const char *commit, const char *path, 
         return git_library_error(err, ERROR_CORRUPT, path);
     buf_add(out, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
     return 0;
+}
+
+/* ---- work trees ---- */
+
+static int find_repository(const char *folder, git_repository **out, struct error *err)
+{
+    git_buf found = {0};
+    int rc = git_repository_discover(&found, folder, 0, NULL);
+    if (rc == 0)
+        rc = git_repository_open(out, found.ptr);
+    git_buf_dispose(&found);
+    return rc < 0 ? git_library_error(err, ERROR_NOT_FOUND, folder) : 0;
+}
+
+static int find_commit(git_repository *repository, const char *revision, char **out,
+                       struct error *err)
+{
+    _cleanup_git_(object) git_object *found = NULL, *commit = NULL;
+    _cleanup_git_(commit) git_commit *there = NULL;
+    git_oid head, base;
+    _cleanup_free_ char *q = quoted(revision);
+    if (git_revparse_single(&found, repository, revision) < 0 ||
+        git_object_peel(&commit, found, GIT_OBJECT_COMMIT) < 0)
+        return error_set(
+            err, ERROR_NOT_FOUND,
+            "%s is no revision of the repository; in a CI job, fetch the target branch "
+            "with its history first (docs/lint.md)",
+            q);
+    git_oid_cpy(&base, git_object_id(commit));
+    /* The base of a shallow history may be known by name only. */
+    if (git_reference_name_to_id(&head, repository, "HEAD") < 0 ||
+        git_merge_base(&base, repository, &head, git_object_id(commit)) < 0 ||
+        git_commit_lookup(&there, repository, &base) < 0)
+        git_oid_cpy(&base, git_object_id(commit));
+    *out = xcalloc(GIT_OID_HEXSZ + 1, 1);
+    git_oid_tostr(*out, GIT_OID_HEXSZ + 1, &base);
+    return 0;
+}
+
+int git_place_of(const char *file, const char *revision, struct git_place *out, struct error *err)
+{
+    _cleanup_git_(repository) git_repository *repository = NULL;
+    _cleanup_git_place_ struct git_place place = {0};
+    _cleanup_free_ char *folder = folder_of(file);
+    char real[PATH_MAX];
+    git_library_start();
+    if (!realpath(folder, real))
+        return error_set_errno(err, ERROR_NOT_FOUND, errno, "%s", folder);
+    if (find_repository(real, &repository, err) < 0)
+        return -1;
+    const char *root = git_repository_workdir(repository);
+    _cleanup_free_ char *full = path_join(real, path_name(file));
+    size_t len = root ? strlen(root) : 0;
+    if (!root || strncmp(full, root, len) != 0)
+        return error_set(err, ERROR_NOT_FOUND, "%s is in no work tree of a git repository", file);
+    place.repository = xstrdup(git_repository_path(repository));
+    place.path = xstrdup(full + len + strspn(full + len, "/"));
+    if (find_commit(repository, revision, &place.commit, err) < 0)
+        return -1;
+    *out = place;
+    place = (struct git_place){0};
+    return 0;
+}
+
+void git_place_release(struct git_place *place)
+{
+    free(place->repository);
+    free(place->path);
+    free(place->commit);
+    *place = (struct git_place){0};
 }

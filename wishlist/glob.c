@@ -118,3 +118,45 @@ int glob_check(const char *pattern, struct error *err)
     }
     return 0;
 }
+
+/* Whether the two signs or letters (no '*') take a common character; what follows them. */
+static bool both_match(const char *a, const char *b, const char **next_a, const char **next_b)
+{
+    bool found = false;
+    for (int c = 1; c < 128; c++)
+        if (is_tag_char((char)c))
+            found |= one_matches(a, (char)c, next_a) & one_matches(b, (char)c, next_b);
+    return found;
+}
+
+/* reach[i][j]: the first i bytes of `a` and the first j of `b` can match the same text. */
+bool glob_overlap(const char *a, const char *b)
+{
+    size_t rows = strlen(a) + 1, columns = strlen(b) + 1;
+    if (rows > GLOB_BYTES_MAX + 1 || columns > GLOB_BYTES_MAX + 1)
+        return false;
+    _cleanup_free_ bool *reach = xcalloc(rows * columns, sizeof *reach);
+    reach[0] = true;
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < columns; j++) {
+            const char *p = a + i, *q = b + j, *next_p, *next_q;
+            if (!reach[i * columns + j])
+                continue;
+            if (*p == '*')
+                reach[(i + 1) * columns + j] = true;
+            if (*q == '*')
+                reach[i * columns + j + 1] = true;
+            if (*p == '*' && *q && *q != '*') {
+                one_matches(q, 'x', &next_q);
+                reach[i * columns + (size_t)(next_q - b)] = true;
+            }
+            if (*q == '*' && *p && *p != '*') {
+                one_matches(p, 'x', &next_p);
+                reach[(size_t)(next_p - a) * columns + j] = true;
+            }
+            if (*p && *q && *p != '*' && *q != '*' && both_match(p, q, &next_p, &next_q))
+                reach[(size_t)(next_p - a) * columns + (size_t)(next_q - b)] = true;
+        }
+    }
+    return reach[rows * columns - 1];
+}

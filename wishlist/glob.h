@@ -15,6 +15,8 @@ bool glob_match(const char *pattern, const char *tag);
 /* ERROR_PARSE if it is no glob (a '[' without its end, nothing or a range upside down inside), or
  * one that no tag can match. ERROR_LIMIT if it is longer than any tag's name could want. */
 MUST_CHECK int glob_check(const char *pattern, struct error *err);
+/* Whether a text exists that both match; patterns that glob_check() takes. */
+bool glob_overlap(const char *a, const char *b);
 /* Whether it holds any sign. */
 bool glob_is_pattern(const char *text);
 

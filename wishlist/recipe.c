@@ -61,6 +61,12 @@ int recipe_parse(const char *path, const char *bytes, size_t len, struct recipe 
 
 /* ---- life cycle ---- */
 
+static void free_problem(struct recipe_problem *problem)
+{
+    free(problem->message);
+    free(problem->entry);
+}
+
 void recipe_release(struct recipe *recipe)
 {
     for (size_t i = 0; i < recipe->file_count; i++) {
@@ -72,7 +78,7 @@ void recipe_release(struct recipe *recipe)
     for (size_t i = 0; i < recipe->wish_count; i++)
         wish_release(&recipe->wishes[i]);
     for (size_t i = 0; i < recipe->problem_count; i++)
-        free(recipe->problems[i].message);
+        free_problem(&recipe->problems[i]);
     free(recipe->files);
     free(recipe->lists);
     free(recipe->wishes);

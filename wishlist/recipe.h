@@ -103,9 +103,11 @@ enum problem_severity {
 
 struct recipe_problem {
     enum problem_severity severity;
+    bool repeated; /* what is wished already */
     size_t file;
     int line, column;
     char *message; /* without the place */
+    char *entry;   /* as it was written, as far as it is known; NULL: not of an entry */
 };
 
 struct recipe {

@@ -70,13 +70,13 @@ int recipe_read_key(struct file_reader *f, const struct node *path, struct recip
 
 /* ---- wishes ---- */
 
-static void add_problem(struct file_reader *f, enum problem_severity severity, int line, int column,
-                        char *message)
+/* Of the problem, all but what it says of the file. Its strings are taken over. */
+static void add_problem(struct file_reader *f, struct recipe_problem problem)
 {
     struct recipe *recipe = f->all->recipe;
+    problem.file = f->file;
     ARRAY_GROW(recipe->problems, recipe->problem_count, recipe->problem_capacity);
-    recipe->problems[recipe->problem_count++] = (struct recipe_problem){
-        .severity = severity, .file = f->file, .line = line, .column = column, .message = message};
+    recipe->problems[recipe->problem_count++] = problem;
 }
 
 /* What is wished where, and by which wish first. */
@@ -121,9 +121,15 @@ static void warn_of_repeated(struct file_reader *f, const struct wish *wish, con
     const char *spelling = strcmp(first->text, wish->text) == 0 ? "" : " in another spelling";
     _cleanup_free_ char *file =
         first->file == f->file ? xstrdup("") : xasprintf("%s, ", recipe->files[first->file].path);
-    add_problem(f, PROBLEM_WARNING, wish->line, wish->column,
-                xasprintf("%s is wished for a second time; %sline %d has it already%s", key, file,
-                          first->line, spelling));
+    add_problem(
+        f, (struct recipe_problem){
+               .severity = PROBLEM_WARNING,
+               .repeated = true,
+               .line = wish->line,
+               .column = wish->column,
+               .message = xasprintf("%s is wished for a second time; %sline %d has it already%s",
+                                    key, file, first->line, spelling),
+               .entry = xstrdup(wish->text)});
 }
 
 static void take_entry(struct file_reader *f, const struct node *entry)
@@ -132,7 +138,12 @@ static void take_entry(struct file_reader *f, const struct node *entry)
     struct mistake mistake = {0};
     struct wish wish;
     if (recipe_entry_read(entry, f->version, &wish, &mistake) < 0) {
-        add_problem(f, PROBLEM_ERROR, mistake.line, mistake.column, mistake.message);
+        const char *text = entry->kind == NODE_TEXT ? entry->text : mistake.message;
+        add_problem(f, (struct recipe_problem){.severity = PROBLEM_ERROR,
+                                               .line = mistake.line,
+                                               .column = mistake.column,
+                                               .message = mistake.message,
+                                               .entry = xstrdup(text)});
         return;
     }
     wish.file = f->file;
@@ -166,8 +177,10 @@ static int take_images(struct file_reader *f, const char *key, const struct node
                           f->all->entries ? " of all lists together" : "");
     f->all->entries += images->count;
     if (images->count == 0)
-        add_problem(f, PROBLEM_WARNING, images->line, images->column,
-                    xstrdup("the list of images is empty"));
+        add_problem(f, (struct recipe_problem){.severity = PROBLEM_WARNING,
+                                               .line = images->line,
+                                               .column = images->column,
+                                               .message = xstrdup("the list of images is empty")});
     ARRAY_GROW(recipe->lists, recipe->list_count, recipe->list_capacity);
     recipe_list_copy(&recipe->lists[recipe->list_count++], terms);
     for (size_t i = 0; i < images->count; i++)
