@@ -3,6 +3,7 @@
 
     make_image.py CACHE                   the real image: five layers of Debian packages, about 520 MB compressed
     make_image.py CACHE --update          the same image with another top layer (every file of it new)
+    make_image.py CACHE --rebuild         the same image built again: every layer's digest new, one file in 20 changed
     make_image.py CACHE --synthetic N     one layer with N small files (the tar comes from `ducc_bench synthetic N`)
 
 Prints the directory of the layout, and what is in it. An image that is there already is not made again. The same
@@ -90,8 +91,9 @@ class Layer:
         return descriptor
 
 
-def add_package(tar, deb, seen, change):
-    """Copy the members of one package; directories that an earlier package of the layer brought are left out."""
+def add_package(tar, deb, seen, change, every=1):
+    """Copy the members of one package; directories that an earlier package of the layer brought are left out. The bytes
+    `change` are put behind the content of each file, or of one in `every`."""
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as source:
         with tarfile.open(fileobj=source.stdout, mode="r|") as members:
             for member in members:
@@ -103,7 +105,7 @@ def add_package(tar, deb, seen, change):
                 if member.islnk():
                     member.linkname = member.linkname.removeprefix("./")
                 content = members.extractfile(member) if member.isreg() else None
-                if content and change:
+                if content and change and len(seen) % every == 0:
                     data = content.read() + change
                     member.size, content = len(data), io.BytesIO(data)
                 tar.addfile(member, content)
@@ -112,12 +114,12 @@ def add_package(tar, deb, seen, change):
         raise AssertionError(f"dpkg-deb: {deb}")
 
 
-def packages_layer(path, debs, whiteouts=(), change=b""):
+def packages_layer(path, debs, whiteouts=(), change=b"", every=1):
     layer = Layer(path)
     with tarfile.open(fileobj=layer, mode="w|", format=tarfile.GNU_FORMAT, bufsize=1 << 20) as tar:
         seen = set()
         for deb in debs:
-            add_package(tar, deb, seen, change)
+            add_package(tar, deb, seen, change, every)
         for name in whiteouts:
             tar.addfile(tarfile.TarInfo(name))
         layer.entries = len(seen) + len(whiteouts)
@@ -174,17 +176,18 @@ def make(directory, builders):
     os.rename(partial, directory)
 
 
-def real_image(cache, update=False):
-    """The directory of the layout; made if it is not there."""
-    directory = os.path.join(cache, "image-update" if update else "image")
+def real_image(cache, variant=None):
+    """The directory of the layout; made if it is not there. `variant`: None, "update", "rebuild"."""
+    directory = os.path.join(cache, f"image-{variant}" if variant else "image")
     if not os.path.exists(directory):
         builders = []
         for n, names in enumerate(LAYERS):
             top = n == len(LAYERS) - 1
             debs = download([linux_headers() if name == "LINUX-HEADERS" else name for name in names],
                             os.path.join(cache, "packages"))
-            builders.append(lambda path, debs=debs, top=top: packages_layer(
-                path, debs, WHITEOUTS if top else (), b"\n" if top and update else b""))
+            change = b"\n" if variant == "rebuild" or (top and variant == "update") else b""
+            builders.append(lambda path, debs=debs, top=top, change=change: packages_layer(
+                path, debs, WHITEOUTS if top else (), change, 20 if variant == "rebuild" else 1))
         make(directory, builders)
     return directory
 
@@ -204,7 +207,8 @@ def read_facts(directory):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cache")
-    parser.add_argument("--update", action="store_true")
+    parser.add_argument("--update", dest="variant", action="store_const", const="update")
+    parser.add_argument("--rebuild", dest="variant", action="store_const", const="rebuild")
     parser.add_argument("--synthetic", type=int, metavar="N")
     parser.add_argument("--program", default="ducc_bench", help="for --synthetic")
     options = parser.parse_args()
@@ -212,7 +216,7 @@ def main():
     if options.synthetic:
         directory = synthetic_image(options.cache, options.program, options.synthetic)
     else:
-        directory = real_image(options.cache, options.update)
+        directory = real_image(options.cache, options.variant)
     facts = read_facts(directory)
     print(directory)
     for n, one in enumerate(facts["layers"] + [facts], 1):
