@@ -336,6 +336,7 @@ static const struct config_key top_keys[] = {
     {"service", config_read_service, "a mapping", NODE_MAPPING},
     {"lists", config_read_lists, "a list of lists", NODE_LIST},
     {"sources", config_read_sources, "a mapping", NODE_MAPPING},
+    {"deletion", config_read_deletion, "a mapping", NODE_MAPPING},
     {0},
 };
 
@@ -379,5 +380,6 @@ void config_release(struct config *config)
         configured_list_release(&config->lists[i]);
     free(config->lists);
     source_settings_release(&config->sources);
+    retention_rules_release(&config->deletion);
     *config = (struct config){0};
 }

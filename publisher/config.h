@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "publisher/retention.h"
 #include "registry/site.h"
 #include "repository/policy.h"
 #include "wishlist/recipe.h"
@@ -48,6 +49,7 @@ struct config {
     struct configured_list *lists;
     size_t list_count, list_capacity;
     struct source_settings sources;
+    struct retention_rules deletion;
 };
 
 /* `path` NULL: the default one, which need not be there. ERROR_PARSE, ERROR_LIMIT, ERROR_NOT_FOUND,

@@ -53,4 +53,7 @@ MUST_CHECK int config_read_service(struct config_reader *r, const struct node *v
 MUST_CHECK int config_read_lists(struct config_reader *r, const struct node *value, void *to);
 MUST_CHECK int config_read_sources(struct config_reader *r, const struct node *value, void *to);
 
+/* config_deletion.c: the top-level key `deletion`. */
+MUST_CHECK int config_read_deletion(struct config_reader *r, const struct node *value, void *to);
+
 #endif

@@ -186,12 +186,12 @@ static int remove_unwanted(struct deletion *d, struct error *err)
     _cleanup_free_ enum retention_verdict *verdicts = xcalloc(records.count + 1, sizeof *verdicts);
     struct name_removal *removals = xcalloc(records.count + 1, sizeof *removals);
     size_t count = 0;
-    retention_judge_all(&records, &d->o->retention, d->now, verdicts);
+    retention_judge_all(&records, d->o->rules, d->now, verdicts);
     for (size_t i = 0; i < records.count; i++) {
         const struct name_record *r = &records.items[i];
         if (verdicts[i] == RETAIN_NOT && mark_find_name(&d->mark, r->name))
-            removals[count++] =
-                (struct name_removal){r->name, retention_reason(r, &d->o->retention, d->now)};
+            removals[count++] = (struct name_removal){
+                r->name, retention_reason(r, retention_of(d->o->rules, r), d->now)};
     }
     int result = remove_names(d, removals, count, err);
     for (size_t i = 0; i < count; i++)

@@ -16,12 +16,12 @@
 #include "publisher/retention.h"
 #include "repository/sweep.h"
 
-#define GRACE_DAYS_DEFAULT 7
+#define GRACE_SECONDS ((int64_t)7 * 86400) /* unless somebody says otherwise */
 
 struct deletion_options {
     const char *repository;
     const char *state_dir;
-    struct retention retention;
+    const struct retention_rules *rules;
     int64_t grace_seconds;
     size_t limit;
     char *const *names; /* of remove and restore */

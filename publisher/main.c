@@ -210,13 +210,25 @@ static int run_check(const struct options *o)
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
 }
 
+/* What is given on the command line wins. */
+static int64_t grace_seconds(const struct options *o, const struct retention_rules *rules)
+{
+    if (o->given_grace)
+        return (int64_t)o->grace_days * 86400;
+    return rules->has_grace ? rules->grace_seconds : GRACE_SECONDS;
+}
+
 static int run_deletion(const struct options *o)
 {
     _cleanup_error_ struct error err = ERROR_INIT;
-    int64_t days = o->given_grace ? (int64_t)o->grace_days : GRACE_DAYS_DEFAULT;
+    struct config config;
+    if (config_read(o->config, &config, &err) < 0)
+        return fail(EXIT_USAGE, &err);
+    const char *state_dir = o->convert.worker.state_dir;
     struct deletion_options d = {.repository = o->repository,
-                                 .state_dir = o->convert.worker.state_dir,
-                                 .grace_seconds = days * 86400,
+                                 .state_dir = state_dir ? state_dir : config.service.state_dir,
+                                 .rules = &config.deletion,
+                                 .grace_seconds = grace_seconds(o, &config.deletion),
                                  .limit = o->limit,
                                  .names = o->arguments,
                                  .name_count = o->argument_count,
@@ -232,6 +244,7 @@ static int run_deletion(const struct options *o)
         status =
             o->command == COMMAND_REMOVE ? remove_command(&d, &err) : restore_command(&d, &err);
     }
+    config_release(&config);
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
 }
 

@@ -124,7 +124,8 @@ static const struct option_spec {
      "how large the spool may grow: bytes, or with K, M, G, T (powers of 1000)"},
     {"revision-limit", 0, "SIZE", CONVERTS, OPTION_REVISION_LIMIT,
      "new content that one revision may carry (default: 10G); a larger image goes in several"},
-    {"config", 0, "FILE", CONVERTS | ASKS | SHOWS | REBUILDS | COMMAND_CHECK_CONFIG, OPTION_CONFIG,
+    {"config", 0, "FILE",
+     CONVERTS | ASKS | SHOWS | REBUILDS | COMMAND_CHECK_CONFIG | COMMAND_GC | NAMES, OPTION_CONFIG,
      "the operator's configuration (default: /etc/ducc/ducc.yaml, if it is there)"},
     {"authfile", 0, "FILE", CONVERTS | ASKS | COMMAND_CHECK_CONFIG, OPTION_AUTHFILE,
      "credentials for registries, as podman login and docker login write them (docs/registries.md "

@@ -18,6 +18,49 @@ const char *retention_word(enum retention_verdict verdict)
     return words[verdict];
 }
 
+/* ---- rules ---- */
+
+static void release(struct retention *r)
+{
+    for (char **p = r->protect; p && *p; p++)
+        free(*p);
+    free(r->protect);
+}
+
+void retention_rules_release(struct retention_rules *rules)
+{
+    release(&rules->usual);
+    for (size_t i = 0; i < rules->count; i++) {
+        free(rules->lists[i].list);
+        release(&rules->lists[i].retention);
+    }
+    free(rules->lists);
+    *rules = (struct retention_rules){0};
+}
+
+/* `asked_by` is "URL:LINE@REVISION". */
+static bool is_of_list(const char *asked_by, const char *list)
+{
+    size_t len = strlen(list);
+    for (const char *p = asked_by; (p = strstr(p, list)); p++) {
+        char after = p[len];
+        if ((p == asked_by || p[-1] == '/') && (after == ':' || after == '@' || after == '\0'))
+            return true;
+    }
+    return false;
+}
+
+const struct retention *retention_of(const struct retention_rules *rules,
+                                     const struct name_record *r)
+{
+    for (size_t i = 0; r->asked_by && i < rules->count; i++)
+        if (is_of_list(r->asked_by, rules->lists[i].list))
+            return &rules->lists[i].retention;
+    return &rules->usual;
+}
+
+/* ---- judging ---- */
+
 static int64_t pause_of(const struct retention *policy)
 {
     return policy->gone_pause_seconds > 0 ? policy->gone_pause_seconds : GONE_PAUSE_SECONDS_DEFAULT;
@@ -42,7 +85,7 @@ static int64_t unwanted_since(const struct name_record *r, const struct retentio
 
 static bool is_protected(const struct retention *policy, const char *name)
 {
-    for (const char *const *p = policy->protect; p && *p; p++)
+    for (char *const *p = policy->protect; p && *p; p++)
         if (glob_match(*p, name))
             return true;
     return false;
@@ -93,7 +136,7 @@ static int compare_age(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-void retention_judge_all(const struct name_records *records, const struct retention *policy,
+void retention_judge_all(const struct name_records *records, const struct retention_rules *rules,
                          int64_t now, enum retention_verdict *verdicts)
 {
     _cleanup_free_ const struct name_record **by_age = xcalloc(records->count + 1, sizeof *by_age);
@@ -105,7 +148,7 @@ void retention_judge_all(const struct name_records *records, const struct retent
         const struct name_record *r = by_age[i];
         bool first = i == 0 || compare_images(by_age[i - 1]->name, r->name) != 0;
         newer = first ? 0 : newer;
-        verdicts[r - records->items] = retention_judge(r, policy, newer, now);
+        verdicts[r - records->items] = retention_judge(r, retention_of(rules, r), newer, now);
         newer += r->removed_at == 0; /* what is not there counts for nothing */
     }
 }

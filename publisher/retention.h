@@ -23,9 +23,27 @@ struct retention {
     bool is_limited;            /* false: retain forever */
     int64_t seconds;            /* an unwanted name stays for so long */
     size_t keep_last;           /* of each REGISTRY/REPOSITORY, the N names published last stay */
-    const char *const *protect; /* NULL-ended globs of names that stay, or NULL */
+    char **protect;             /* NULL-ended globs of names that stay, or NULL; owned */
     int64_t gone_pause_seconds; /* between the first answer and the last; 0: a day */
 };
+
+/* What the operator decides (the key `deletion` of docs/configuration.md): for all names, and for
+ * those that a list asked for when they were published. */
+struct list_retention {
+    char *list; /* its path or URL, or the end of it behind a slash; owned */
+    struct retention retention;
+};
+struct retention_rules {
+    struct retention usual;
+    struct list_retention *lists;
+    size_t count, capacity;
+    int64_t grace_seconds; /* of content; has_grace: it was said */
+    bool has_grace;
+};
+void retention_rules_release(struct retention_rules *rules);
+/* The first list's rule that fits the name's record, else the usual one. Borrowed. */
+const struct retention *retention_of(const struct retention_rules *rules,
+                                     const struct name_record *record);
 
 enum retention_verdict {
     RETAIN_WANTED,    /* somebody asks for it, and the registry has it or may have it */
@@ -44,7 +62,7 @@ bool name_is_gone(const struct name_record *record, int64_t pause_seconds, int64
 enum retention_verdict retention_judge(const struct name_record *record,
                                        const struct retention *policy, size_t newer, int64_t now);
 /* The same for all names of a repository: verdicts[i] is that of records->items[i]. */
-void retention_judge_all(const struct name_records *records, const struct retention *policy,
+void retention_judge_all(const struct name_records *records, const struct retention_rules *rules,
                          int64_t now, enum retention_verdict *verdicts);
 /* Why it may go, for people: "no list asks for it since 2026-11-01T…Z". Owned. */
 char *retention_reason(const struct name_record *record, const struct retention *policy,

@@ -80,6 +80,16 @@ static void test_config__bad_files(void **state)
          "d.yaml:2:37: key \"keys\": /no/where.pub"},
         {"registries:\n  signatures: [{match: a.io, keys: [/etc/passwd]}]\n",
          "d.yaml:2:37: key \"keys\": not a public key in PEM form"},
+        {"deletion:\n  retain: soon\n", "d.yaml:2:11: key \"retain\": "},
+        {"deletion:\n  retain: 101y\n", "d.yaml:2:11: key \"retain\": "},
+        {"deletion:\n  keep_last: -1\n", "d.yaml:2:14: key \"keep_last\": expected a number"},
+        {"deletion:\n  gone_pause: 0\n", "d.yaml:2:15: key \"gone_pause\": "},
+        {"deletion:\n  grace_period: forever\n", "d.yaml:2:17: key \"grace_period\": "},
+        {"deletion:\n  protect: ['a[']\n", "d.yaml:2:13: key \"protect\": the signs are * and ?"},
+        {"deletion:\n  protect: ['']\n", "d.yaml:2:13: expected a name, or a glob of names"},
+        {"deletion:\n  lists: {a.yaml: forever}\n", "d.yaml:2:19: expected a mapping: retain"},
+        {"deletion:\n  lists: {a.yaml: {grace_period: 1d}}\n",
+         "d.yaml:2:20: unknown key \"grace_period\"; here may stand retain"},
         {"registries:\n\thosts: 1\n", "d.yaml:2:1: not valid YAML"},
     };
     for (size_t i = 0; i < COUNT(table); i++) {
@@ -92,6 +102,40 @@ static void test_config__bad_files(void **state)
             fail_msg("%s: \"%s\", expected \"%s\"", table[i].text, err.message, table[i].says);
         error_release(&err);
     }
+}
+
+static void test_config__deletion(void **state)
+{
+    (void)state;
+    struct config config;
+    struct error err = ERROR_INIT;
+    assert_ok(parse("deletion:\n"
+                    "  retain: 30d\n"
+                    "  keep_last: 3\n"
+                    "  gone_pause: 12h\n"
+                    "  grace_period: 0\n"
+                    "  protect: ['*/keep/*', r.io/a:1]\n"
+                    "  lists:\n"
+                    "    nightly.yaml: {retain: 0, protect: ['*:latest']}\n"
+                    "    cms.yaml: {retain: forever}\n",
+                    &config, &err),
+              &err);
+    const struct retention_rules *rules = &config.deletion;
+    assert_true(rules->usual.is_limited);
+    assert_int_equal(rules->usual.seconds, 30 * 86400);
+    assert_int_equal(rules->usual.keep_last, 3);
+    assert_int_equal(rules->usual.gone_pause_seconds, 12 * 3600);
+    assert_string_equal(rules->usual.protect[1], "r.io/a:1");
+    assert_null(rules->usual.protect[2]);
+    assert_true(rules->has_grace);
+    assert_int_equal(rules->grace_seconds, 0);
+    assert_int_equal(rules->count, 2);
+    assert_string_equal(rules->lists[0].list, "nightly.yaml");
+    assert_true(rules->lists[0].retention.is_limited);
+    assert_int_equal(rules->lists[0].retention.seconds, 0);
+    assert_string_equal(rules->lists[0].retention.protect[0], "*:latest");
+    assert_false(rules->lists[1].retention.is_limited);
+    config_release(&config);
 }
 
 static void test_config__named_file_must_be_there(void **state)
@@ -109,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config__registries),
         cmocka_unit_test(test_config__bad_files),
+        cmocka_unit_test(test_config__deletion),
         cmocka_unit_test(test_config__named_file_must_be_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

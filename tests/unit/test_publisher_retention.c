@@ -6,7 +6,7 @@
 #define DAY ((int64_t)86400)
 #define NOW (1000 * DAY)
 
-static const char *const protected_names[] = {"*/keep/*", "reg.example/a/b:v1.?", NULL};
+static char *protected_names[] = {(char *)"*/keep/*", (char *)"reg.example/a/b:v1.?", NULL};
 
 static const struct {
     const char *what;
@@ -148,7 +148,7 @@ static void test_retention__keep_last(void **state)
                                                       RETAIN_NOT,    RETAIN_LATEST, RETAIN_LATEST,
                                                       RETAIN_LATEST};
     struct name_records records = {.items = items, .count = COUNT(items)};
-    struct retention policy = {.is_limited = true, .keep_last = 2};
+    struct retention_rules policy = {.usual = {.is_limited = true, .keep_last = 2}};
     enum retention_verdict verdicts[COUNT(items)];
     retention_judge_all(&records, &policy, NOW, verdicts);
     for (size_t i = 0; i < COUNT(items); i++)
@@ -170,12 +170,40 @@ static void test_retention__reasons(void **state)
                              "last at 1970-01-04T00:00:00Z)");
 }
 
+/* Which list asked decides; a list is named by its whole URL or the end of it. */
+static void test_retention__of_lists(void **state)
+{
+    (void)state;
+    struct list_retention lists[] = {{.list = (char *)"atlas.yaml"},
+                                     {.list = (char *)"https://x.example/all/lhcb.yaml"}};
+    struct retention_rules rules = {.lists = lists, .count = COUNT(lists)};
+    static const struct {
+        const char *asked_by;
+        int list; /* -1: the usual */
+    } cases[] = {{"/srv/atlas.yaml:12", 0},
+                 {"atlas.yaml:12", 0},
+                 {"git+https://h.example/r//atlas.yaml@main:3@0123abc", 0},
+                 {"/srv/my-atlas.yaml:12", -1},
+                 {"/srv/atlas.yaml.old:12", -1},
+                 {"https://x.example/all/lhcb.yaml:1@\"etag\"", 1},
+                 {"https://x.example/all/lhcb:1", -1},
+                 {NULL, -1}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct name_record record = {.asked_by = (char *)cases[i].asked_by};
+        const struct retention *expected =
+            cases[i].list < 0 ? &rules.usual : &lists[cases[i].list].retention;
+        if (retention_of(&rules, &record) != expected)
+            fail_msg("%s", cases[i].asked_by ? cases[i].asked_by : "(nobody)");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_retention__table),
         cmocka_unit_test(test_retention__keep_last),
         cmocka_unit_test(test_retention__reasons),
+        cmocka_unit_test(test_retention__of_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
