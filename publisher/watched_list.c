@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/path.h"
 #include "publisher/recorder.h"
 
 #include <stdlib.h>
@@ -223,12 +224,28 @@ static struct worker *find_worker(struct visit *v, const char *repository)
     return NULL;
 }
 
+/* Names of a group that is not looked at now are its own all the same: a wildcard of a later group
+ * must not take them. */
+static void reserve_names(const struct wish_group *g, const struct wanted_list *wanted,
+                          struct name_set *names)
+{
+    for (size_t i = 0; i < wanted->count; i++) {
+        if (wanted->items[i].selector)
+            continue;
+        _cleanup_free_ char *name = reference_name(&wanted->items[i].ref);
+        _cleanup_free_ char *public_name = path_join(g->list.prefix ? g->list.prefix : "", name);
+        name_set_add(names, public_name);
+    }
+}
+
 static void submit(struct watched_list *l, struct visit *v, struct worker *worker,
-                   const struct wish_group *g, const char *registry, struct wanted_list *wanted)
+                   const struct wish_group *g, const char *registry, struct wanted_list *wanted,
+                   struct name_set *names)
 {
     struct turn *turn = begin_turn(l, g->interval, g->repository, registry);
     if (!turn) {
         log_debug("list %s: %s is still being looked at", l->name, registry);
+        reserve_names(g, wanted, names);
         wanted_release(wanted);
         return;
     }
@@ -236,6 +253,8 @@ static void submit(struct watched_list *l, struct visit *v, struct worker *worke
                                                             .policy = &g->policy,
                                                             .platforms = g->platforms,
                                                             .platform_count = g->platform_count,
+                                                            .list = &g->list,
+                                                            .names = names,
                                                             .urgency = URGENCY_POLL,
                                                             .again = v->again,
                                                             .heeds_pauses = true,
@@ -246,7 +265,8 @@ static void submit(struct watched_list *l, struct visit *v, struct worker *worke
 }
 
 /* The group's wishes of one registry after the other. */
-static void submit_group(struct watched_list *l, struct visit *v, struct wish_group *g)
+static void submit_group(struct watched_list *l, struct visit *v, struct wish_group *g,
+                         struct name_set *names)
 {
     struct worker *worker = find_worker(v, g->repository);
     while (worker && g->wanted.count > 0) {
@@ -263,7 +283,7 @@ static void submit_group(struct watched_list *l, struct visit *v, struct wish_gr
             wanted.items[wanted.count++] = *wish;
         }
         g->wanted.count = left;
-        submit(l, v, worker, g, registry, &wanted);
+        submit(l, v, worker, g, registry, &wanted, names);
     }
 }
 
@@ -338,6 +358,27 @@ static void record(struct visit *v, const struct wishes *wishes, const struct er
     }
 }
 
+/* Groups for one repository share the set of names: of two that want one, the first gets it. */
+static void submit_due(struct watched_list *l, struct visit *v, struct wishes *wishes, bool changed)
+{
+    struct name_set **sets = xcalloc(wishes->count + 1, sizeof(struct name_set *));
+    for (size_t i = 0; i < wishes->count; i++) {
+        struct wish_group *g = &wishes->groups[i];
+        for (size_t k = 0; k < i && !sets[i]; k++)
+            if (strcmp(wishes->groups[k].repository, g->repository) == 0)
+                sets[i] = name_set_ref(sets[k]);
+        if (!sets[i])
+            sets[i] = name_set_new();
+        if (is_due(l, v, g->interval, changed))
+            submit_group(l, v, g, sets[i]);
+        else
+            reserve_names(g, &g->wanted, sets[i]);
+    }
+    for (size_t i = 0; i < wishes->count; i++)
+        name_set_unref(sets[i]);
+    free(sets);
+}
+
 void watched_list_visit(struct watched_list *l, struct visit *v)
 {
     _cleanup_wishes_ struct wishes wishes = {0};
@@ -357,9 +398,7 @@ void watched_list_visit(struct watched_list *l, struct visit *v)
     record(v, &wishes, &why);
     report_wrong_entries(l, v, &wishes);
     l->is_new = false;
-    for (size_t i = 0; i < wishes.count; i++)
-        if (is_due(l, v, wishes.groups[i].interval, changed))
-            submit_group(l, v, &wishes.groups[i]);
+    submit_due(l, v, &wishes, changed);
     for (size_t i = 0; i < l->timing_count; i++)
         if (l->timings[i].next <= v->now)
             l->timings[i].next = next_time(l, v->now, l->timings[i].interval);

@@ -1,5 +1,6 @@
 """The service: polling, running on, signals, two of them, several repositories."""
 
+import json
 import os
 import time
 import unittest
@@ -62,6 +63,21 @@ class PollTest(ServiceTest):
         self.assertIn("wrong.yaml", result.stderr)
         self.assertIn("missing.yaml", result.stderr)
         self.assertTrue(self.is_published(backend, name, image))
+
+    def test_what_a_list_says_of_its_images_holds(self):
+        source, backend = self.misbehaving(), Directory(self.scratch)
+        small = add(source, "small", "1", Image([layer("small")]))
+        large = add(source, "large", "1", Image([noise("large", 200000)]))
+        text = {"version": 2, "lists": [{"repository": backend.argument, "prefix": "site", "limits": {"image_size": "100K"},
+                                         "images": [f"http://{source.host}/{name}:1" for name in ("small", "large")]}]}
+        with open(self.path("list.yaml"), "w", encoding="utf-8") as out:
+            json.dump(text, out)
+        names = {name: f"site/{source.host}/{name}:1" for name in ("small", "large")}
+        self.poll(self.ducc(), self.configure([self.path("list.yaml")]), status=1)
+        self.assertEqual(self.outcomes, {names["small"]: "published", names["large"]: "failed"})
+        self.assertIn("limits: image_size", self.errors[names["large"]])
+        self.assertTrue(self.is_published(backend, names["small"], small))
+        self.assert_nothing_of(backend, names["large"], large)
 
     def test_no_lists(self):
         config = self.configure([])
