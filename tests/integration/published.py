@@ -10,6 +10,7 @@ from ocilayout import Image
 from trees import Node, tree
 
 CATALOG = ".cvmfscatalog"
+LARGEST_CATALOG, SMALLEST_CATALOG = 100_000, 1_000      # entries; layout.md
 WHITEOUT = Node("char", None, None, None, None, None, None, None, (0, 0))
 # What Apptainer needs and a flat image has more than the image itself, files and directories.
 APPTAINER = {os.fsencode(path) for path in (
@@ -120,6 +121,26 @@ def published_tree(root, path):
 def catalogs(root):
     """All directories that are marked as nested catalogs."""
     return {os.path.relpath(top, root) for top, _, files in os.walk(root) if CATALOG in files}
+
+
+def catalog_parts(top):
+    """{directory that begins a catalog: its entries, nested ones left out}."""
+    found = {}
+
+    def walk(path, part):
+        with os.scandir(os.path.join(top, path)) as entries:
+            names = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+        if names.pop(CATALOG, None) is not None:
+            part = path
+        found[part] = found.get(part, 0) + 1
+        for name, is_dir in names.items():
+            if is_dir:
+                walk(os.path.join(path, name), part)
+            else:
+                found[part] += 1
+
+    walk("", "")
+    return found
 
 
 def assert_flat(test, image_tree, root, config_digest):

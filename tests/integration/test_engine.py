@@ -2,16 +2,13 @@
 of it."""
 
 import os
-import time
 import unittest
 
 from backends import StandIn
 from harness import IntegrationTest, Image, overlay, tree, umoci_unpack
 from oddimages import BASE, CASES, DIFFERS, REFUSES, Cases, T, tar
 from published import assert_flat, layer_place, place, published_tree
-from references import run
 from runtimes import ContainerPodman, PublishedStore, image_only
-from tarbuilder import DIRECTORY, REGULAR, header
 from trees import differences
 
 # What nobody can publish: (name, layers, what the message says).
@@ -127,45 +124,6 @@ class EngineTest(IntegrationTest):
                                               ("d", "user.dir", b"1")):
                 with self.subTest(top, name=name):
                     self.assertEqual(os.getxattr(self.path("repo", top, name), attribute), expected)
-
-    def test_a_million_entries(self):
-        """Of one layer, and a second that deletes and replaces some of them."""
-        count = int(os.environ.get("DUCC_MANY_ENTRIES", "1000000"))
-        block = bytearray(header(b"d000/f0000000", REGULAR, mode=0o600, mtime=T))
-        low = int(block[148:154], 8) - sum(b"0000000") - sum(b"000")
-        entries = []
-        for n in range(count // 1000):
-            entries.append(header(b"d%03d/" % n, DIRECTORY, mode=0o755, mtime=T))
-            for k in range(999):
-                name = b"d%03d/f%07d" % (n, k)
-                block[:13] = name
-                block[148:154] = b"%06o" % (low + sum(name[1:4]) + sum(name[6:]))
-                entries.append(bytes(block))
-        top = tar().dir("d001", 0o700).opaque("d001").whiteout("d002").dir("d003").whiteout("d003/f0000007").file("d003/new", b"")
-        registry = self.registry()
-        image = registry.push_image("engine/million", "t", [b"".join(entries) + bytes(1024), top.bytes()])
-        # In memory: a million files take a disk a minute to make, and half of one to remove.
-        os.mkdir(self.path("memory"))
-        run("mount", "-t", "tmpfs", "-o", "size=4g,nr_inodes=4m", "tmpfs", self.path("memory"))
-        repository = self.path("memory", "repo")
-        begin = time.monotonic()
-        self.ducc().run("convert", "--repo", repository, "--skip-flat", f"http://{registry.host}/engine/million:t",
-                        check=True, timeout=600)
-        print(f"{count} entries published in {time.monotonic() - begin:.1f} s")
-        chain = os.path.join(repository, place("chains", image.chain_ids()[-1]))
-        self.assertEqual(sorted(os.listdir(chain)), sorted([".cvmfscatalog", *(f"d{n:03}" for n in range(count // 1000)
-                                                                              if n != 2)]))
-        self.assertEqual(os.listdir(os.path.join(chain, "d001")), [])
-        self.assertEqual(len(os.listdir(os.path.join(chain, "d003"))), 999)
-        last = os.path.join(chain, f"d{count // 1000 - 1:03}")
-        self.assertEqual(sorted(os.listdir(last)), [f"f{k:07}" for k in range(999)])
-        found = os.stat(os.path.join(last, "f0000998"))
-        self.assertEqual((found.st_mode & 0o7777, int(found.st_mtime)), (0o600, T))
-        layers = [os.path.join(repository, layer_place(digest)) for digest in image.layer_digests]
-        with overlay(layers) as merged:
-            self.assertEqual(os.listdir(os.path.join(merged, "d001")), [])
-            self.assertFalse(os.path.lexists(os.path.join(merged, "d002")))
-            self.assertEqual(len(os.listdir(os.path.join(merged, "d003"))), 999)
 
     def test_in_containers(self):
         """What is seen inside a container that Podman starts from the store."""
