@@ -49,7 +49,16 @@ struct worker {
     size_t resolver_count, resolvers_idle;
     bool sweep; /* when no batch is left */
     bool stop;
+    struct error unusable; /* the repository, as resolving saw; set once */
 };
+
+/* Why nothing more can be published; NULL: it can. With the lock held, or after the threads. */
+static const struct error *broken_by(const struct worker *w)
+{
+    if (w->unusable.kind != ERROR_NONE)
+        return &w->unusable;
+    return w->committer.broken ? &w->committer.error : NULL;
+}
 
 /* ---- results ---- */
 
@@ -86,8 +95,9 @@ static void job_decided(void *arg, struct job *job, enum outcome outcome)
 static void report_left(struct worker *w, struct job *job)
 {
     struct error err = ERROR_INIT;
-    if (w->committer.broken)
-        error_copy(&err, &w->committer.error);
+    const struct error *broken = broken_by(w);
+    if (broken)
+        error_copy(&err, broken);
     else
         error_set(&err, ERROR_CANCELLED, "stopped before it was published");
     if (job->state == JOB_DONE)
@@ -174,6 +184,18 @@ static void take_job(struct worker *w, struct batch *batch, struct job *job)
     fetch_add(w->fetch, job);
 }
 
+/* What is wrong with the repository is no fault of the images. Who is patient tries again. */
+static void note_unusable(struct worker *w, const struct error *err)
+{
+    if (w->o.patient)
+        return;
+    pthread_mutex_lock(&w->lock);
+    if (w->unusable.kind == ERROR_NONE)
+        error_copy(&w->unusable, err);
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+}
+
 static void fail_batch(struct worker *w, struct batch *batch, struct error *err)
 {
     for (size_t i = 0; i < batch->wanted.count; i++) {
@@ -194,6 +216,7 @@ static void resolve_batch(struct worker *w, struct batch *batch)
     struct error err = ERROR_INIT;
     struct plan_target target = {w->repository, &order->policy, &w->podman, NULL};
     if (read_podman(w, &target, &err) < 0) {
+        note_unusable(w, &err);
         fail_batch(w, batch, &err);
         return;
     }
@@ -407,8 +430,7 @@ static void wait_a_moment(struct worker *w)
 void worker_drain(struct worker *w)
 {
     pthread_mutex_lock(&w->lock);
-    while ((w->jobs > 0 || batches_count(&w->batches) > 0) && !cancel_requested() &&
-           !w->committer.broken)
+    while ((w->jobs > 0 || batches_count(&w->batches) > 0) && !cancel_requested() && !broken_by(w))
         wait_a_moment(w);
     pthread_mutex_unlock(&w->lock);
 }
@@ -423,7 +445,10 @@ size_t worker_load(struct worker *w)
 
 const struct error *worker_error(struct worker *w)
 {
-    return w->committer.broken ? &w->committer.error : NULL;
+    pthread_mutex_lock(&w->lock);
+    const struct error *broken = broken_by(w);
+    pthread_mutex_unlock(&w->lock);
+    return broken;
 }
 
 void worker_set_limits(struct worker *w, uint64_t spool_limit, uint64_t revision_limit)
@@ -468,10 +493,10 @@ void worker_stop(struct worker *w)
         stop_threads(w);
     drop_batches(w);
     recorder_settle(w->recorder);
-    recorder_close(w->recorder, w->committer.broken  ? w->committer.error.message
-                                : cancel_requested() ? "stopped"
-                                                     : "ok");
+    const struct error *broken = broken_by(w);
+    recorder_close(w->recorder, broken ? broken->message : cancel_requested() ? "stopped" : "ok");
     error_release(&w->committer.error);
+    error_release(&w->unusable);
     claims_free(w->claims);
     creation_times_free(w->times);
     podman_lists_release(&w->podman);

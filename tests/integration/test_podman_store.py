@@ -454,7 +454,7 @@ class NamesTest(StoreTest):
             self.assertFalse(os.path.lexists(os.path.join(repository, "podmanStore")))
 
     def test_broken_lists_stop_all_writing(self):
-        """What they name would be lost: exit status 3, nothing written."""
+        """What they name would be lost: exit status 3, nothing fetched, nothing written."""
         for name, text in [("images", b"{"), ("images", b"{}"), ("images", b'[{"names": []}]'), ("layers", b"[1]"),
                            ("layers", b"[] x"), ("images", b"[\xff]"), ("layers", b'[{"id": 7}]')]:
             with self.subTest(name, text=text):
@@ -466,8 +466,10 @@ class NamesTest(StoreTest):
                     out.write(text)
                 before = tree(self.path("repo"))
                 self.hub.push("a/b", "3", self.second)
+                self.hub.forget_requests()
                 result = self.publish(self.path("repo"), "3", check=3)
                 self.assertIn(f"{name}.json", result.stderr)
+                self.assertEqual(self.hub.requests(), [], "nothing is asked for that cannot be published")
                 self.assert_same_tree(before, self.path("repo"))
         with self.subTest("a run that wants no store does not read them"):
             result = self.ducc().run("convert", "--repo", self.path("repo"), "--podman", "none",
