@@ -170,14 +170,15 @@ static bool is_ours_to_keep(const char *path)
 
 static int remove_bare_parents(int root, const char *path, struct error *err)
 {
-    for (char *dir = path_parent(path), *next;; dir = next) {
-        _cleanup_free_ char *owned = dir;
-        if (is_ours_to_keep(dir) || !is_bare(root, dir))
-            return 0;
+    _cleanup_free_ char *dir = path_parent(path);
+    while (!is_ours_to_keep(dir) && is_bare(root, dir)) {
         if (tree_remove_at(root, dir, err) < 0)
             return -1;
-        next = path_parent(dir);
+        char *next = path_parent(dir);
+        free(dir);
+        dir = next;
     }
+    return 0;
 }
 
 static int remove_names(int root, void *arg, struct error *err)

@@ -35,7 +35,8 @@ static bool is_authorized(const struct sender *sender, const char *header)
     const char *rest =
         header && strncasecmp(header, bearer, strlen(bearer)) == 0 ? header + strlen(bearer) : NULL;
     /* Both are compared, so that the time does not tell which it was. */
-    return is_secret(sender, header) | is_secret(sender, rest);
+    bool whole = is_secret(sender, header), behind = is_secret(sender, rest);
+    return whole || behind;
 }
 
 static bool is_signed(const struct sender *sender, const struct webhook_delivery *delivery)
@@ -66,7 +67,8 @@ int webhook_authenticate(const struct sender *sender, const struct webhook_deliv
         needs = "the header X-Hub-Signature-256 made with its secret";
         break;
     case PROOF_TOKEN:
-        ok = is_secret(sender, delivery->token) | is_authorized(sender, delivery->authorization);
+        ok = is_authorized(sender, delivery->authorization);
+        ok = is_secret(sender, delivery->token) || ok;
         needs = "the header X-Gitlab-Token with its secret";
         break;
     }

@@ -102,7 +102,8 @@ static int judge(struct process *p, int status, const struct answer *a,
                  const struct git_fetch_settings *settings, struct error *err)
 {
     const char *far = a->progress ? a->progress : "nothing had arrived";
-    switch (p->why) {
+    enum process_end why = p->why;
+    switch (why) {
     case PROCESS_CANCELLED:
         return error_set(err, ERROR_CANCELLED, "stopped");
     case PROCESS_SILENT:

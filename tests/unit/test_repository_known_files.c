@@ -207,7 +207,7 @@ static void test_known__many(void **state)
     (void)state;
     enum { FILES = 20000 };
     struct known_counts counts;
-    _cleanup_buf_ struct buf text = BUF_INIT, old = BUF_INIT, path = BUF_INIT;
+    _cleanup_buf_ struct buf text = BUF_INIT, old = BUF_INIT;
     for (int i = 0; i < FILES; i++) {
         buf_addf(&text, "f d%d/f%d content-%d @%d\n", i % 50, i, i % 1000, i % 7);
         buf_addf(&old, "f o%d/f%d content-%d @%d\n", i % 30, i, i % 1000, i % 5);

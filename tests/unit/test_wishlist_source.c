@@ -333,7 +333,6 @@ static void test_source__packs_are_put_together(void **state)
     (void)state;
     _cleanup_free_ char *repo = make_repo("packs");
     _cleanup_free_ char *state_dir = new_folder("packs-state");
-    _cleanup_free_ char *folder = new_folder("packs-spare");
     commit_text(repo, "r.yaml", "0");
     _cleanup_source_ struct source *s = open_git(repo, "r.yaml@main", state_dir);
     assert_true(refreshed(s));
