@@ -6,6 +6,7 @@
 #include "publisher/access.h"
 #include "publisher/check_commands.h"
 #include "publisher/commands_lint.h"
+#include "publisher/commands_plan.h"
 #include "publisher/commands_registry.h"
 #include "publisher/convert.h"
 #include "publisher/deletion.h"
@@ -141,6 +142,27 @@ static int run_convert(struct options *o)
         status = convert(c, &wishes, &err);
     }
     access_unref(c->access);
+    return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
+}
+
+static int run_plan(const struct options *o)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    struct platform *platforms = xcalloc(o->platform_count, sizeof *platforms);
+    struct plan_options p = {.recipes = o->arguments,
+                             .recipe_count = o->argument_count,
+                             .config = o->config,
+                             .authfile = o->authfile,
+                             .settings = {.repository = o->repository,
+                                          .policy = o->convert.policy,
+                                          .platforms = platforms},
+                             .json = o->json};
+    enum exit_status status = EXIT_USAGE;
+    if (parse_platforms(o, platforms, &p.settings.platform_count, &err) == 0)
+        status = plan_command(&p, &err);
+    for (size_t i = 0; i < p.settings.platform_count; i++)
+        platform_release(&platforms[i]);
+    free(platforms);
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
 }
 
@@ -339,6 +361,8 @@ int main(int argc, char **argv)
         status = run_rebuild(&o);
     else if (o.command & (COMMAND_POLL | COMMAND_LOOP | COMMAND_DAEMON))
         status = run_service(&o);
+    else if (o.command == COMMAND_PLAN)
+        status = run_plan(&o);
     else if (o.command == COMMAND_CHECK_CONFIG)
         status = run_check_config(&o);
     else

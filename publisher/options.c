@@ -45,7 +45,9 @@ enum option_id {
 #define ALL      (~0)
 #define SERVES   (COMMAND_POLL | COMMAND_LOOP | COMMAND_DAEMON)
 #define CONVERTS (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE | SERVES)
-#define ASKS     (COMMAND_DOWNLOAD_MANIFEST | COMMAND_TAGS | COMMAND_LINT)
+#define SHAPES   (CONVERTS | COMMAND_PLAN) /* which images, published how */
+#define PREDICTS (COMMAND_PLAN | COMMAND_DIFF)
+#define ASKS     (COMMAND_DOWNLOAD_MANIFEST | COMMAND_TAGS | COMMAND_LINT | PREDICTS)
 #define CHECKS   (COMMAND_VERIFY | COMMAND_REPAIR)
 #define SHOWS    (COMMAND_STATUS | COMMAND_WHY)
 #define REBUILDS COMMAND_REBUILD_STATE
@@ -60,7 +62,7 @@ static const struct option_spec {
     enum option_id id;
     const char *help;
 } specs[] = {
-    {"repo", 0, "REPO", COMMAND_CONVERT | COMMAND_LOOP | SHOWS | NAMES, OPTION_REPO,
+    {"repo", 0, "REPO", COMMAND_CONVERT | COMMAND_LOOP | COMMAND_PLAN | SHOWS | NAMES, OPTION_REPO,
      "this repository only; for convert and loop, where to publish images (a recipe names its "
      "own)"},
     {"list", 0, "LIST", COMMAND_STATUS, OPTION_LIST,
@@ -89,28 +91,28 @@ static const struct option_spec {
     {"strict", 0, NULL, COMMAND_LINT, OPTION_STRICT, "warnings fail, too (exit status 1)"},
     {"format", 0, "text|json|github|gitlab", COMMAND_LINT, OPTION_FORMAT,
      "how to write what is found; github and gitlab show it beside the lines of a merge request"},
-    {"chains", 0, "top|all|none", CONVERTS, OPTION_POLICY,
+    {"chains", 0, "top|all|none", SHAPES, OPTION_POLICY,
      "which chains to publish: of the whole image (top, the default), one after each layer, none"},
-    {"platform", 0, "OS/ARCH[/VARIANT]", CONVERTS | COMMAND_DOWNLOAD_MANIFEST, OPTION_PLATFORM,
+    {"platform", 0, "OS/ARCH[/VARIANT]", SHAPES | COMMAND_DOWNLOAD_MANIFEST, OPTION_PLATFORM,
      "which image to take of an index (default: linux/amd64); given several times, all of them"},
-    {"podman", 0, "layers|merged|none", CONVERTS, OPTION_POLICY,
+    {"podman", 0, "layers|merged|none", SHAPES, OPTION_POLICY,
      "the image store for Podman: the image's layers (the default), one merged layer (short "
      "lookups, "
      "nothing to stack), or none"},
-    {"skip-podman", 'p', NULL, CONVERTS, OPTION_SKIP_PODMAN, "the same as --podman none"},
-    {"skip-flat", 's', NULL, CONVERTS, OPTION_SKIP_FLAT,
+    {"skip-podman", 'p', NULL, SHAPES, OPTION_SKIP_PODMAN, "the same as --podman none"},
+    {"skip-flat", 's', NULL, SHAPES, OPTION_SKIP_FLAT,
      "no flat image (for Apptainer), and so no public name"},
-    {"skip-layers", 'd', NULL, CONVERTS, OPTION_SKIP_LAYERS,
+    {"skip-layers", 'd', NULL, SHAPES, OPTION_SKIP_LAYERS,
      "no layers, and so no stacked image store for Podman"},
-    {"devices", 0, "keep|drop", CONVERTS, OPTION_POLICY,
+    {"devices", 0, "keep|drop", SHAPES, OPTION_POLICY,
      "whether to publish character and block devices of images (keep, the default)"},
-    {"fix-perms", 0, NULL, CONVERTS, OPTION_POLICY,
+    {"fix-perms", 0, NULL, SHAPES, OPTION_POLICY,
      "in flat images, let the owner read every file and enter every directory"},
-    {"xattrs", 0, "keep|drop", CONVERTS, OPTION_POLICY,
+    {"xattrs", 0, "keep|drop", SHAPES, OPTION_POLICY,
      "publish extended attributes (file capabilities) on CernVM-FS, by a second revision; a "
      "directory "
      "repository keeps them anyway"},
-    {"chunk-above", 0, "SIZE", CONVERTS, OPTION_POLICY,
+    {"chunk-above", 0, "SIZE", SHAPES, OPTION_POLICY,
      "have CernVM-FS keep larger files in chunks, by a second revision"},
     {"convert-again", 'g', NULL, CONVERTS, OPTION_CONVERT_AGAIN,
      "look at every image as if it had never been published, and add what is missing"},
@@ -130,7 +132,8 @@ static const struct option_spec {
     {"authfile", 0, "FILE", CONVERTS | ASKS | COMMAND_CHECK_CONFIG, OPTION_AUTHFILE,
      "credentials for registries, as podman login and docker login write them (docs/registries.md "
      "says where else they are looked for)"},
-    {"json", 0, NULL, CONVERTS | CHECKS | COMMAND_GC | NAMES | SHOWS | REBUILDS, OPTION_JSON,
+    {"json", 0, NULL, CONVERTS | PREDICTS | CHECKS | COMMAND_GC | NAMES | SHOWS | REBUILDS,
+     OPTION_JSON,
      "JSON on standard output: events and results, one a line, or what is known (docs/state.md)"},
     {"verbose", 'v', NULL, ALL, OPTION_VERBOSE, "log what is of interest when something is wrong"},
     {"quiet", 'q', NULL, ALL, OPTION_QUIET, "log warnings and errors only"},
@@ -153,6 +156,9 @@ static const struct command_spec {
 } commands[] = {
     {"convert", COMMAND_CONVERT, "RECIPE | --repo REPO IMAGE...",
      "Publish what a recipe wishes, or the images named.", 1, SIZE_MAX},
+    {"plan", COMMAND_PLAN, "RECIPE...",
+     "Say what convert would do now: fetch, publish, move, leave and refuse. Changes nothing.", 1,
+     SIZE_MAX},
     {"convert-single-image", COMMAND_CONVERT_SINGLE, "IMAGE REPO", "Publish one image.", 2, 2},
     {"poll", COMMAND_POLL, "",
      "Publish what all lists of the configuration wish, and end: for timers.", 0, 0},

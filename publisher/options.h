@@ -30,6 +30,8 @@ enum command {
     COMMAND_DAEMON = 16384,
     COMMAND_CHECK_CONFIG = 32768,
     COMMAND_LINT = 1 << 19,
+    COMMAND_PLAN = 1 << 20,
+    COMMAND_DIFF = 1 << 21,
 };
 
 struct options {

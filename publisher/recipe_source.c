@@ -1,10 +1,15 @@
 #include "publisher/recipe_source.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/path.h"
 #include "state/state.h"
 #include "wishlist/source.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 static void log_progress(void *arg, const char *source, const char *text)
 {
@@ -40,6 +45,21 @@ static int load(struct source *source, struct recipe *out, struct error *out_sta
     return good ? 0 : -1;
 }
 
+/* Below `base`, a state directory. */
+static struct source *open_source(const char *where, const char *base, const struct config *config,
+                                  struct error *err)
+{
+    struct source_options options = {.state_dir = base,
+                                     .settings = &config->sources,
+                                     .site = &config->site,
+                                     .progress = log_progress};
+    struct source *source = source_open(where, &options, err);
+    if (source && source_where(source)->plain)
+        log_warning("list %s: without TLS, anybody on the way can change it",
+                    source_where(source)->shown);
+    return source;
+}
+
 int recipe_from(const char *where, const char *state_dir, const struct config *config,
                 struct recipe *out, struct error *out_stale, struct error *err)
 {
@@ -48,13 +68,34 @@ int recipe_from(const char *where, const char *state_dir, const struct config *c
     _cleanup_free_ char *base = state_base_dir(state_dir, err);
     if (!base)
         return -1;
-    struct source_options options = {
-        .state_dir = base, .site = &config->site, .progress = log_progress};
-    _cleanup_source_ struct source *source = source_open(where, &options, err);
-    if (!source)
+    _cleanup_source_ struct source *source = open_source(where, base, config, err);
+    return source ? load(source, out, out_stale, err) : -1;
+}
+
+static int look(const char *where, const char *scratch, const struct config *config,
+                struct recipe *out, struct error *err)
+{
+    bool changed;
+    _cleanup_source_ struct source *source = open_source(where, scratch, config, err);
+    if (!source || source_refresh(source, &changed, err) < 0)
         return -1;
-    if (source_where(source)->plain)
-        log_warning("list %s: without TLS, anybody on the way can change it",
-                    source_where(source)->shown);
-    return load(source, out, out_stale, err);
+    return source_load(source, out, err);
+}
+
+int recipe_look(const char *where, const struct config *config, struct recipe *out,
+                struct error *err)
+{
+    if (!source_is_url(where))
+        return recipe_read(where, out, err);
+    const char *tmp = getenv("TMPDIR");
+    struct error ignored = ERROR_INIT;
+    _cleanup_free_ char *scratch = path_join(tmp && *tmp ? tmp : "/tmp", "ducc-list-XXXXXX");
+    if (!mkdtemp(scratch))
+        return error_set_errno(err, ERROR_IO, errno, "%s: cannot make a temporary folder", scratch);
+    int rc = look(where, scratch, config, out, err);
+    if (tree_remove(scratch, &ignored) < 0) {
+        log_warning("%s", ignored.message);
+        error_release(&ignored);
+    }
+    return rc;
 }

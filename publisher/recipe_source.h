@@ -11,4 +11,9 @@
 MUST_CHECK int recipe_from(const char *where, const char *state_dir, const struct config *config,
                            struct recipe *out, struct error *out_stale, struct error *err);
 
+/* The same for commands that change nothing: what is there now, or an error; a mirror of a git
+ * repository is made in a temporary folder that is removed again. */
+MUST_CHECK int recipe_look(const char *where, const struct config *config, struct recipe *out,
+                           struct error *err);
+
 #endif

@@ -255,7 +255,7 @@ void report_result(struct report *r, struct result *result)
 {
     if (r->form == REPORT_JSON)
         print_json_result(result);
-    else if (result->outcome == OUTCOME_FAILED)
+    else if (result->outcome == OUTCOME_FAILED && r->form != REPORT_COLLECT)
         log_error("%s: %s", result->name, result->error.message);
     pthread_mutex_lock(&r->lock);
     r->counts[result->outcome]++;
@@ -324,6 +324,12 @@ void report_part(struct report *r, const char *image, size_t layers, size_t of)
 size_t report_count(const struct report *r, enum outcome outcome)
 {
     return r->counts[outcome];
+}
+
+const struct result *report_results(const struct report *r, size_t *out_count)
+{
+    *out_count = r->result_count;
+    return r->results;
 }
 
 static void print_results(const struct report *r, enum outcome outcome)

@@ -23,6 +23,7 @@ enum report_form {
     REPORT_LINES,
     REPORT_TERMINAL,
     REPORT_JSON,
+    REPORT_COLLECT, /* results are kept and nothing is said of them; warnings are logged */
 };
 
 enum report_stage {
@@ -92,6 +93,8 @@ void report_part(struct report *report, const char *image, size_t layers, size_t
 /* The end of the display, and the list of results. */
 void report_finish(struct report *report, double seconds);
 
+/* Those that are kept, borrowed. */
+const struct result *report_results(const struct report *report, size_t *out_count);
 size_t report_count(const struct report *report, enum outcome outcome);
 
 #endif

@@ -506,6 +506,20 @@ static void take_siblings(struct jobs *from, struct jobs *to)
     free(from->items);
 }
 
+void resolve_for_order(struct resolve_options *options, const struct order *order)
+{
+    options->client = order->access->client;
+    options->site = &order->access->config.site;
+    options->platforms = order->platforms;
+    options->platform_count = order->platform_count;
+    options->prefix = order->prefix;
+    options->image_size_max = order->image_size_max;
+    options->tags_max = order->tags_max;
+    options->signatures = &order->signatures;
+    options->names = order->names;
+    options->again = order->again;
+}
+
 void resolve(const struct resolve_options *options, const struct wanted_list *wanted,
              struct jobs *out, struct report *report)
 {

@@ -64,6 +64,10 @@ struct resolve_options {
     bool again; /* treat what is published as if it were not known */
 };
 
+/* What the order says: all that stands behind "Of the order", the registries and the platforms.
+ * Borrowed from it. */
+void resolve_for_order(struct resolve_options *options, const struct order *order);
+
 /* Jobs end up UNCHANGED, WAITING (their layers are needed), READY (only names and metadata are), or
  * DONE with an error. Wishes that gave no name are reported as failed here. */
 void resolve(const struct resolve_options *options, const struct wanted_list *wanted,

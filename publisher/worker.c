@@ -221,20 +221,11 @@ static void resolve_batch(struct worker *w, struct batch *batch)
         return;
     }
     struct resolve_options options = {.recorder = w->recorder,
-                                      .client = order->access->client,
                                       .target = &target,
                                       .podman_lock = &w->podman_lock,
-                                      .platforms = order->platforms,
-                                      .platform_count = order->platform_count,
-                                      .site = &order->access->config.site,
-                                      .prefix = order->prefix,
-                                      .image_size_max = order->image_size_max,
-                                      .tags_max = order->tags_max,
-                                      .signatures = &order->signatures,
-                                      .names = order->names,
                                       .times = w->times,
-                                      .threads = RESOLVE_THREADS,
-                                      .again = order->again};
+                                      .threads = RESOLVE_THREADS};
+    resolve_for_order(&options, order);
     resolve(&options, &batch->wanted, &jobs, w->report);
     for (size_t i = 0; i < jobs.count; i++)
         take_job(w, batch, jobs.items[i]);
