@@ -337,6 +337,8 @@ static const struct config_key top_keys[] = {
     {"lists", config_read_lists, "a list of lists", NODE_LIST},
     {"sources", config_read_sources, "a mapping", NODE_MAPPING},
     {"deletion", config_read_deletion, "a mapping", NODE_MAPPING},
+    {"notifications", config_read_notifications, "a mapping", NODE_MAPPING},
+    {"history", config_read_history, "a mapping", NODE_MAPPING},
     {0},
 };
 
@@ -381,5 +383,6 @@ void config_release(struct config *config)
     free(config->lists);
     source_settings_release(&config->sources);
     retention_rules_release(&config->deletion);
+    notify_targets_release(&config->notifications);
     *config = (struct config){0};
 }

@@ -11,8 +11,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "publisher/retention.h"
+#include "publisher/notify.h"
 #include "registry/site.h"
 #include "repository/policy.h"
+#include "state/history.h"
 #include "wishlist/recipe.h"
 #include "wishlist/source.h"
 
@@ -50,6 +52,8 @@ struct config {
     size_t list_count, list_capacity;
     struct source_settings sources;
     struct retention_rules deletion;
+    struct notify_targets notifications;
+    struct history_bounds history; /* how long it is kept */
 };
 
 /* `path` NULL: the default one, which need not be there. ERROR_PARSE, ERROR_LIMIT, ERROR_NOT_FOUND,

@@ -52,6 +52,10 @@ MUST_CHECK int config_read_duration(struct config_reader *r, const struct node *
 MUST_CHECK int config_read_service(struct config_reader *r, const struct node *value, void *to);
 MUST_CHECK int config_read_lists(struct config_reader *r, const struct node *value, void *to);
 MUST_CHECK int config_read_sources(struct config_reader *r, const struct node *value, void *to);
+/* config_notifications.c: the keys `notifications` and `history`. */
+MUST_CHECK int config_read_notifications(struct config_reader *r, const struct node *value,
+                                         void *to);
+MUST_CHECK int config_read_history(struct config_reader *r, const struct node *value, void *to);
 
 /* config_deletion.c: the top-level key `deletion`. */
 MUST_CHECK int config_read_deletion(struct config_reader *r, const struct node *value, void *to);

@@ -5,12 +5,13 @@
 #include "base/memory.h"
 #include "publisher/access.h"
 #include "publisher/check_commands.h"
+#include "publisher/check_config.h"
 #include "publisher/commands_lint.h"
 #include "publisher/commands_plan.h"
 #include "publisher/commands_registry.h"
 #include "publisher/convert.h"
 #include "publisher/deletion.h"
-#include "publisher/check_config.h"
+#include "publisher/notify.h"
 #include "publisher/options.h"
 #include "publisher/recipe_source.h"
 #include "publisher/rebuild.h"
@@ -127,6 +128,17 @@ static enum report_form choose_form(const struct options *o)
     return o->json ? REPORT_JSON : isatty(STDERR_FILENO) ? REPORT_TERMINAL : REPORT_LINES;
 }
 
+/* A dry run does nothing that anybody would have to be told of. */
+static int open_notifier(struct options *o, struct error *err)
+{
+    struct worker_options *w = &o->convert.worker;
+    const struct config *config = &o->convert.access->config;
+    if (w->dry_run || (!o->notification_file && config->notifications.count == 0))
+        return 0;
+    return notifier_start(&config->notifications, o->notification_file, &config->site, &w->notifier,
+                          err);
+}
+
 static int run_convert(struct options *o)
 {
     _cleanup_error_ struct error err = ERROR_INIT;
@@ -136,11 +148,13 @@ static int run_convert(struct options *o)
     int opened = access_open(o->config, o->authfile, &c->access, &err);
     if (opened == 0)
         service_settings_apply(&c->access->config.service, &c->worker);
-    if (opened == 0 && choose_wishes(o, &wishes, &err) == 0) {
+    if (opened == 0 && choose_wishes(o, &wishes, &err) == 0 && open_notifier(o, &err) == 0) {
         c->worker.json = o->json;
+        c->worker.history = c->access->config.history;
         c->form = choose_form(o);
         status = convert(c, &wishes, &err);
     }
+    notifier_stop(c->worker.notifier);
     access_unref(c->access);
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
 }

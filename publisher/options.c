@@ -23,6 +23,7 @@ enum option_id {
     OPTION_PLATFORM,
     OPTION_CONFIG,
     OPTION_AUTHFILE,
+    OPTION_NOTIFICATION_FILE,
     OPTION_POLICY, /* repository/policy.h knows it by its name */
     OPTION_SKIP_PODMAN,
     OPTION_SKIP_FLAT,
@@ -132,6 +133,9 @@ static const struct option_spec {
     {"authfile", 0, "FILE", CONVERTS | ASKS | COMMAND_CHECK_CONFIG, OPTION_AUTHFILE,
      "credentials for registries, as podman login and docker login write them (docs/registries.md "
      "says where else they are looked for)"},
+    {"notification-file", 'n', "FILE", CONVERTS, OPTION_NOTIFICATION_FILE,
+     "add a JSON line there for each image that is published or fails (see also notifications: in "
+     "docs/configuration.md)"},
     {"json", 0, NULL, CONVERTS | PREDICTS | CHECKS | COMMAND_GC | NAMES | SHOWS | REBUILDS,
      OPTION_JSON,
      "JSON on standard output: events and results, one a line, or what is known (docs/state.md)"},
@@ -143,7 +147,6 @@ static const struct option_spec {
     {"thin-image-name", 0, "NAME", CONVERTS, OPTION_OLD_VALUE, NULL},
     {"username", 'u', "USER", CONVERTS, OPTION_OLD_VALUE, NULL},
     {"attempts", 'r', "N", CONVERTS, OPTION_OLD_VALUE, NULL},
-    {"notification-file", 'n', "FILE", CONVERTS, OPTION_OLD_VALUE, NULL},
 };
 #define SPEC_COUNT (sizeof specs / sizeof *specs)
 
@@ -298,6 +301,9 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         return 0;
     case OPTION_AUTHFILE:
         o->authfile = value;
+        return 0;
+    case OPTION_NOTIFICATION_FILE:
+        o->notification_file = value;
         return 0;
     case OPTION_PLATFORM:
         ARRAY_GROW(o->platforms, o->platform_count, o->platform_capacity);
@@ -568,6 +574,6 @@ char *options_help(enum command command)
             add_option_help(&out, &specs[i]);
     if (command & CONVERTS)
         buf_adds(&out, "\nAccepted for the sake of the Go tool's scripts, without effect: -f, -i, "
-                       "-n, -u, -r.\n");
+                       "-u, -r.\n");
     return buf_take(&out);
 }

@@ -58,7 +58,8 @@ struct options {
     bool online, strict;    /* of lint */
     const char *config;     /* --config */
     const char *authfile;   /* --authfile */
-    char **arguments;       /* borrowed from argv, NULL-ended */
+    const char *notification_file;
+    char **arguments; /* borrowed from argv, NULL-ended */
     size_t argument_count;
 };
 

@@ -25,6 +25,7 @@ struct note {
     char *platform; /* NULL: none */
     struct name_publication what;
     struct error error; /* NOTE_FAILED, and NOTE_EXPANDED that failed */
+    bool is_known;      /* NOTE_FAILED: in the same words as the last time */
     char *list, *entry; /* NOTE_EXPANDED */
     char **names;
     size_t name_count;
@@ -34,6 +35,8 @@ struct recorder {
     pthread_mutex_t lock; /* guards all below */
     struct database *db;
     const struct repository *repository;
+    struct notifier *notifier;
+    struct history_bounds history;
     char *key;
     struct note *notes;
     size_t note_count, note_capacity;
@@ -77,7 +80,7 @@ static int write_expansion(struct recorder *r, const struct note *n, struct erro
     return result;
 }
 
-static int write_note(struct recorder *r, const struct note *n, struct error *err)
+static int write_note(struct recorder *r, struct note *n, struct error *err)
 {
     switch (n->kind) {
     case NOTE_SEEN:
@@ -87,7 +90,8 @@ static int write_note(struct recorder *r, const struct note *n, struct error *er
     case NOTE_PUBLISHED:
         return names_published(r->db, r->key, n->name, &n->what, n->at, err);
     case NOTE_FAILED:
-        return names_failed(r->db, r->key, n->name, n->platform, &n->error, n->at, err);
+        return names_failed(r->db, r->key, n->name, n->platform, &n->error, n->at, &n->is_known,
+                            err);
     case NOTE_EXPANDED:
         return write_expansion(r, n, err);
     }
@@ -105,14 +109,37 @@ static int write_notes(struct recorder *r, struct error *err)
     return transaction_commit(&t, err);
 }
 
+static void notify(struct recorder *r, const struct note *n)
+{
+    bool is_news = n->kind == NOTE_PUBLISHED ||
+                   (n->kind == NOTE_FAILED && !n->is_known && n->error.kind != ERROR_CANCELLED);
+    if (is_news)
+        notifier_tell(r->notifier,
+                      &(struct notification){.kind = n->kind == NOTE_FAILED ? NOTIFY_FAILED
+                                                                            : NOTIFY_PUBLISHED,
+                                             .repository = r->key,
+                                             .name = n->name,
+                                             .digest = n->what.digest,
+                                             .image_id = n->what.image_id,
+                                             .platform = n->platform,
+                                             .bytes = n->what.bytes,
+                                             .bytes_new = n->what.bytes_new,
+                                             .seconds = n->what.seconds,
+                                             .revision = n->what.revision,
+                                             .error_kind = n->error.kind,
+                                             .text = n->error.message});
+}
+
 /* With the lock held. */
 static void flush(struct recorder *r)
 {
     struct error err = ERROR_INIT;
     if (r->note_count > 0 && write_notes(r, &err) < 0)
         complain("what was done", &err);
-    for (size_t i = 0; i < r->note_count; i++)
+    for (size_t i = 0; i < r->note_count; i++) {
+        notify(r, &r->notes[i]);
         release_note(&r->notes[i]);
+    }
     r->note_count = 0;
     r->flushed = clock_monotonic();
 }
@@ -151,6 +178,8 @@ int recorder_open(const struct recorder_options *options, struct recorder **out,
     struct recorder *r = xcalloc(1, sizeof *r);
     pthread_mutex_init(&r->lock, NULL);
     r->repository = options->repository;
+    r->notifier = options->notifier;
+    r->history = options->history;
     r->key = repository_key(options->repository->name);
     r->flushed = clock_monotonic();
     if (open_database(r, options, err) < 0) {
@@ -166,7 +195,7 @@ static void end_run(struct recorder *r, const char *outcome)
 {
     struct error err = ERROR_INIT;
     if (r->run && (run_end(r->db, r->run, &r->counts, outcome, clock_now(), &err) < 0 ||
-                   history_trim(r->db, &(struct history_bounds){0}, clock_now(), &err) < 0))
+                   history_trim(r->db, &r->history, clock_now(), &err) < 0))
         complain("the end of the run", &err);
 }
 

@@ -13,15 +13,20 @@
  *     recorder_settle()     after a pass: what nobody asks for is unwanted
  *     recorder_close()
  *
+ * What was published, and what failed in words it had not failed with before, is then told to the
+ * notifier (publisher/notify.h).
+ *
  * All but recorder_open() do nothing with NULL, which a dry run has.
  */
 #ifndef PUBLISHER_RECORDER_H
 #define PUBLISHER_RECORDER_H
 
 #include "publisher/job.h"
+#include "publisher/notify.h"
 #include "publisher/wishes.h"
 #include "repository/repository.h"
 #include "state/database.h"
+#include "state/history.h"
 #include "state/runs.h"
 
 struct recorder;
@@ -30,6 +35,8 @@ struct recorder_options {
     const char *state_dir;               /* NULL: the default */
     const struct repository *repository; /* must live as long as the recorder */
     const char *run;                     /* kind of run that it stands for; NULL: none */
+    struct history_bounds history;       /* all zero: the default */
+    struct notifier *notifier;           /* told what is published and fails; NULL: nobody */
 };
 /* As database_open(), rebuild_names(). */
 MUST_CHECK int recorder_open(const struct recorder_options *options, struct recorder **out,

@@ -329,8 +329,11 @@ static int open_repository(struct worker *w, struct error *err)
 
 static int open_recorder(struct worker *w, struct error *err)
 {
-    struct recorder_options options = {
-        .state_dir = w->o.state_dir, .repository = w->repository, .run = w->o.run};
+    struct recorder_options options = {.state_dir = w->o.state_dir,
+                                       .repository = w->repository,
+                                       .run = w->o.run,
+                                       .history = w->o.history,
+                                       .notifier = w->o.notifier};
     return w->o.dry_run ? 0 : recorder_open(&options, &w->recorder, err);
 }
 

@@ -22,22 +22,26 @@
 #define PUBLISHER_WORKER_H
 
 #include "publisher/job.h"
+#include "publisher/notify.h"
 #include "publisher/order.h"
 #include "publisher/report.h"
 #include "publisher/resolve.h"
+#include "state/history.h"
 
 #define WORKER_JOBS_MAX 1000
 
 struct worker_options {
     const char *repository;
-    const char *state_dir;   /* NULL: the default, see state/state.h */
-    const char *spool_base;  /* NULL: inside the state directory */
-    uint64_t spool_limit;    /* bytes; 0: nine tenths of what is free */
-    size_t jobs;             /* layers at a time; 0: by the number of processors */
-    uint64_t revision_limit; /* bytes of new content in one revision; 0: the default */
-    bool dry_run;            /* plan, print, record and publish nothing */
-    const char *run;         /* the kind of run that its life is (state/runs.h); NULL: none */
-    bool json;               /* how plans are printed */
+    const char *state_dir;         /* NULL: the default, see state/state.h */
+    const char *spool_base;        /* NULL: inside the state directory */
+    uint64_t spool_limit;          /* bytes; 0: nine tenths of what is free */
+    size_t jobs;                   /* layers at a time; 0: by the number of processors */
+    uint64_t revision_limit;       /* bytes of new content in one revision; 0: the default */
+    bool dry_run;                  /* plan, print, record and publish nothing */
+    struct notifier *notifier;     /* told of images; NULL: nobody. publisher/notify.h */
+    struct history_bounds history; /* of what is recorded: all zero is the default */
+    const char *run;               /* the kind of run that its life is (state/runs.h); NULL: none */
+    bool json;                     /* how plans are printed */
     /* Run on when somebody else has a transaction open, and try again when it has ended. */
     bool patient;
 };

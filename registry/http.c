@@ -229,7 +229,7 @@ static int follow(struct http_client *client, const struct http_request *request
             *out = response;
             return 0;
         }
-        if (request->form) {
+        if (request->form || request->json) {
             http_response_release(&response);
             return error_set(err, ERROR_NET, "a redirect, but what was sent goes nowhere else");
         }

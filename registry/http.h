@@ -68,7 +68,9 @@ struct http_sink {
 
 struct http_request {
     bool head;        /* else GET, */
-    const char *form; /* or if this is not NULL, POST of application/x-www-form-urlencoded */
+    const char *form; /* or if this is not NULL, POST of application/x-www-form-urlencoded, */
+    const char *json; /* or of application/json */
+    const char *json_signature; /* with it: X-Hub-Signature-256 (as GitHub signs); or NULL */
     const char *url;
     const char *accept;            /* or NULL */
     const char *authorization;     /* the value of that header, or NULL */

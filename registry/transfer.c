@@ -146,6 +146,8 @@ static void set_headers(struct transfer *t, bool authorized)
     add_request_header(t, "Accept", t->request->accept);
     if (authorized)
         add_request_header(t, "Authorization", t->request->authorization);
+    add_request_header(t, "Content-Type", t->request->json ? "application/json" : NULL);
+    add_request_header(t, "X-Hub-Signature-256", t->request->json_signature);
     add_request_header(t, "If-None-Match", t->request->if_none_match);
     add_request_header(t, "If-Modified-Since", t->request->if_modified_since);
     if (t->request->range_start > 0) {
@@ -193,10 +195,11 @@ static void set_tls(CURL *easy, const struct tls_settings *tls)
 static void set_method(CURL *easy, const struct http_request *request)
 {
     curl_easy_setopt(easy, CURLOPT_NOBODY, request->head ? 1L : 0L);
-    if (!request->form)
+    const char *body = request->form ? request->form : request->json;
+    if (!body)
         return;
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)strlen(request->form));
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->form);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
 }
 
 static void set_callbacks(struct transfer *t)

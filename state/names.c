@@ -354,9 +354,6 @@ static int tell_failed(struct database *db, const struct name_record *before,
                        const char *repository, const char *name, const char *platform,
                        const struct error *why, int64_t now, struct error *err)
 {
-    if (before->failure && before->failure_kind == why->kind &&
-        strcmp(before->failure, why->message) == 0)
-        return 0;
     struct history_item item = {.repository = xstrdup(repository),
                                 .name = xstrdup(name),
                                 .at = now,
@@ -391,8 +388,15 @@ static int set_failed(struct database *db, const struct name_record *before, con
     return statement_run(&st, err);
 }
 
+static bool is_same(const struct name_record *before, const struct error *why)
+{
+    return before->failure && before->failure_kind == why->kind &&
+           strcmp(before->failure, why->message) == 0;
+}
+
 int names_failed(struct database *db, const char *repository, const char *name,
-                 const char *platform, const struct error *why, int64_t now, struct error *err)
+                 const char *platform, const struct error *why, int64_t now, bool *out_is_known,
+                 struct error *err)
 {
     struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
     struct name_record before = {0};
@@ -400,11 +404,14 @@ int names_failed(struct database *db, const char *repository, const char *name,
         return 0;
     if (transaction_begin(db, &t, err) < 0 || find(db, repository, name, &before, err) < 0)
         return -1;
+    bool is_known = is_same(&before, why);
     int result = 0;
     if (set_failed(db, &before, repository, name, platform, why, now, err) < 0 ||
-        tell_failed(db, &before, repository, name, platform, why, now, err) < 0 ||
+        (!is_known && tell_failed(db, &before, repository, name, platform, why, now, err) < 0) ||
         transaction_commit(&t, err) < 0)
         result = -1;
+    else if (out_is_known)
+        *out_is_known = is_known;
     name_record_release(&before);
     return result;
 }

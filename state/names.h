@@ -89,7 +89,7 @@ MUST_CHECK int names_confirmed(struct database *db, const char *repository, cons
  * the name's as a whole. */
 MUST_CHECK int names_failed(struct database *db, const char *repository, const char *name,
                             const char *platform, const struct error *why, int64_t now,
-                            struct error *err);
+                            bool *out_is_known, struct error *err);
 /* A certain answer that it is not in the registry any more. *out_record (may be NULL) is how it
  * stands afterwards: when first, how often. */
 MUST_CHECK int names_gone(struct database *db, const char *repository, const char *name,

@@ -81,7 +81,7 @@ class HelpTest(FailureTest):
             self.assertIn("-f", named)
             for option in named:
                 with self.subTest(command, option=option):
-                    value = ["x"] if option in ("-n", "-u", "-r") else []
+                    value = ["x"] if option in ("-u", "-r") else []
                     result = self.ducc().run(command, option, *value, *arguments, check=True)
                     self.assertRegex(result.stderr, "warning .*no effect")
 

@@ -45,6 +45,37 @@ static void test_config__registries(void **state)
     config_release(&config);
 }
 
+static void test_config__notifications(void **state)
+{
+    (void)state;
+    struct config config;
+    struct error err = ERROR_INIT;
+    _cleanup_free_ char *secret = in_scratch("secret");
+    _cleanup_free_ char *text =
+        xasprintf("notifications:\n"
+                  "  files: [{path: notes, events: [failed, runs]}]\n"
+                  "  webhooks:\n"
+                  "    - {url: 'https://a.example.org/x', secret_file: %s}\n"
+                  "    - url: http://b.example.org/\n"
+                  "  commands: [{run: [tell, 'a b']}]\n"
+                  "history: {keep: 90d, keep_events: 1d}\n",
+                  secret);
+    write_file(secret, "a secret\nmore\n", 14);
+    assert_ok(parse(text, &config, &err), &err);
+    const struct notify_target *t = config.notifications.items;
+    assert_int_equal(config.notifications.count, 4);
+    assert_string_equal(t[0].where, "/etc/ducc/notes");
+    assert_int_equal(t[0].events, NOTIFY_FAILED | NOTIFY_RUNS);
+    assert_string_equal(t[1].secret, "a secret");
+    assert_int_equal(t[1].events, NOTIFY_IMAGES);
+    assert_null(t[2].secret);
+    assert_string_equal(t[3].argv[1], "a b");
+    assert_null(t[3].argv[2]);
+    assert_int_equal(config.history.history_seconds, 90 * 86400);
+    assert_int_equal(config.history.events_seconds, 86400);
+    config_release(&config);
+}
+
 static void test_config__bad_files(void **state)
 {
     (void)state;
@@ -90,6 +121,19 @@ static void test_config__bad_files(void **state)
         {"deletion:\n  lists: {a.yaml: forever}\n", "d.yaml:2:19: expected a mapping: retain"},
         {"deletion:\n  lists: {a.yaml: {grace_period: 1d}}\n",
          "d.yaml:2:20: unknown key \"grace_period\"; here may stand retain"},
+        {"notifications:\n  files: [notes]\n", "d.yaml:2:11: expected a mapping"},
+        {"notifications:\n  files: [{events: [failed]}]\n", "d.yaml:2:11: the key \"path\""},
+        {"notifications:\n  files: [{path: x, events: []}]\n", "\"events\": an empty list"},
+        {"notifications:\n  files: [{path: x, events: [ok]}]\n", "d.yaml:2:30: expected runs"},
+        {"notifications:\n  webhooks: [{url: 'ftp://x'}]\n", "d.yaml:2:20: key \"url\": expected"},
+        {"notifications:\n  webhooks: [{url: 'http://x', secret_file: /no/such}]\n", "/no/such"},
+        {"notifications:\n  webhooks: [{url: 'http://x', secret_file: /dev/null}]\n",
+         "the file holds no secret"},
+        {"notifications:\n  commands: [{run: tell}]\n", "expected a list: a program"},
+        {"notifications:\n  commands: [{run: []}]\n", "expected a program and its arguments"},
+        {"notifications:\n  mail: []\n", "unknown key \"mail\"; here may stand files"},
+        {"history: {keep: 5}\n", "d.yaml:1:17: key \"keep\""},
+        {"history: {kept: 5d}\n", "unknown key \"kept\"; here may stand keep, keep_events"},
         {"registries:\n\thosts: 1\n", "d.yaml:2:1: not valid YAML"},
     };
     for (size_t i = 0; i < COUNT(table); i++) {
@@ -152,9 +196,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config__registries),
+        cmocka_unit_test(test_config__notifications),
         cmocka_unit_test(test_config__bad_files),
         cmocka_unit_test(test_config__deletion),
         cmocka_unit_test(test_config__named_file_must_be_there),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

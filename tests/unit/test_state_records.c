@@ -63,7 +63,7 @@ static void fail_with(const char *name, enum error_kind kind, const char *messag
     error_set(&why, kind, "%s", message);
     if (kind == ERROR_NET)
         error_retryable(&why);
-    assert_ok(names_failed(db, REPO, name, NULL, &why, now, &err), &err);
+    assert_ok(names_failed(db, REPO, name, NULL, &why, now, NULL, &err), &err);
     error_release(&why);
 }
 
@@ -238,7 +238,7 @@ static void test_names__a_platform_that_fails_stays_failed(void **state)
     struct error why = ERROR_INIT;
     see(IMAGE, "a", T0);
     error_set(&why, ERROR_CORRUPT, "layer");
-    assert_ok(names_failed(db, REPO, IMAGE, "linux/arm64", &why, T0, &err), &err);
+    assert_ok(names_failed(db, REPO, IMAGE, "linux/arm64", &why, T0, NULL, &err), &err);
     error_release(&why);
     publish(IMAGE, "a", "linux/amd64", T0 + 1);
     assert_state(IMAGE, NAME_FAILED);

@@ -1,0 +1,12 @@
+/* Delivering one notification to one target (internal to publisher/notify.h). */
+#ifndef PUBLISHER_NOTIFY_DELIVERY_H
+#define PUBLISHER_NOTIFY_DELIVERY_H
+
+#include "publisher/notify.h"
+#include "registry/http.h"
+
+/* `http` may be NULL but for webhooks. Takes no longer than half a minute or so. */
+MUST_CHECK int notify_deliver(const struct notify_target *target, struct http_client *http,
+                              const char *json, struct error *err);
+
+#endif
