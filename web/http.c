@@ -27,7 +27,7 @@ int http_query_number(const struct http_request *request, const char *name, size
     return 0;
 }
 
-void http_response_release(struct http_response *response)
+void response_release(struct http_response *response)
 {
     buf_release(&response->body);
 }

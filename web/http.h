@@ -45,8 +45,8 @@ struct http_response {
     {                                                                                              \
         .status = HTTP_OK, .body = BUF_INIT                                                        \
     }
-void http_response_release(struct http_response *response);
-#define _cleanup_http_response_ __attribute__((cleanup(http_response_release)))
+void response_release(struct http_response *response);
+#define _cleanup_http_response_ __attribute__((cleanup(response_release)))
 
 /* Takes over `value`. */
 void response_json(struct http_response *response, unsigned status, json_t *value);
