@@ -86,7 +86,7 @@ MUST_CHECK int names_confirmed(struct database *db, const char *repository, cons
                                const struct name_publication *what, struct error *err);
 /* A try failed: counted, and the next one set by next_try.h. ERROR_CANCELLED is no failure and
  * counts nothing. `platform`: whose image it was; then only that one's success takes it back. NULL:
- * the name's as a whole. */
+ * the name's as a whole. *out_is_known (may be NULL): it had failed so before. */
 MUST_CHECK int names_failed(struct database *db, const char *repository, const char *name,
                             const char *platform, const struct error *why, int64_t now,
                             bool *out_is_known, struct error *err);
