@@ -309,6 +309,7 @@ def publish_operations(repository):
     """What a transaction changed in the publisher's view, as operations."""
     rdonly, mount = os.fsencode(repository.rdonly), os.fsencode(repository.mount)
     stage, operations = Stage(repository.scratch), []
+    opened = os.stat(repository.lock).st_mtime_ns
 
     def entries(directory):
         info = lstat(directory)
@@ -325,7 +326,8 @@ def publish_operations(repository):
             compare_one(os.path.join(path, name), before.get(name), after[name])
 
     def compare_one(path, before, after):
-        if before and os.path.samestat(before, after):
+        # The view shares its files with the tree: one that was written to, or got attributes, is told by its ctime.
+        if before and os.path.samestat(before, after) and after.st_ctime_ns < opened:
             return
         was_directory = before and stat.S_ISDIR(before.st_mode)
         if not stat.S_ISDIR(after.st_mode):
