@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "repository/removal.h"
 #include "state/database.h"
+#include "state/lists.h"
 #include "state/state.h"
 #include "state/unreached.h"
 
@@ -324,6 +325,22 @@ static struct deletion deletion_of(const struct deletion_options *o)
     return d;
 }
 
+/* Of names whose content went in an earlier run. Their history stays. */
+static int forget_removed(struct deletion *d, struct error *err)
+{
+    struct name_records records;
+    int result = names_list(d->db, d->key, &records, err);
+    if (result < 0)
+        return -1;
+    for (size_t i = 0; result == 0 && i < records.count; i++) {
+        const struct name_record *r = &records.items[i];
+        if (r->removed_at != 0 && !mark_knows(&d->mark, r->name))
+            result = names_forget(d->db, d->key, r->name, err);
+    }
+    name_records_release(&records);
+    return result;
+}
+
 enum exit_status gc_command(const struct deletion_options *o, struct error *err)
 {
     struct deletion d = deletion_of(o);
@@ -332,14 +349,36 @@ enum exit_status gc_command(const struct deletion_options *o, struct error *err)
         result = remove_unwanted(&d, err);
     if (result == 0)
         result = collect(&d, err);
+    if (result == 0 && !o->dry_run)
+        result = forget_removed(&d, err);
     if (result == 0)
         print_sum(&d);
     close_deletion(&d);
     return result < 0 ? EXIT_REPOSITORY : EXIT_OK;
 }
 
+/* What the command line asked for it takes back; lists are for others to change. */
+static int withdraw(struct deletion *d, const char *name, struct error *err)
+{
+    struct wants wants;
+    if (lists_withdraw(d->db, d->key, name, err) < 0 ||
+        lists_wants(d->db, d->key, name, &wants, err) < 0)
+        return -1;
+    for (size_t i = 0; i < wants.count; i++) {
+        const struct want *w = &wants.items[i];
+        if (!w->left_out && !w->suspended)
+            log_warning("%s: %s still asks for it (%s), and will have it published again", name,
+                        w->url, w->text);
+    }
+    wants_release(&wants);
+    return 0;
+}
+
 static int remove_given(struct deletion *d, struct error *err)
 {
+    for (size_t i = 0; !d->o->dry_run && i < d->o->name_count; i++)
+        if (withdraw(d, d->o->names[i], err) < 0)
+            return -1;
     struct name_removal *removals = xcalloc(d->o->name_count, sizeof *removals);
     for (size_t i = 0; i < d->o->name_count; i++)
         removals[i] = (struct name_removal){d->o->names[i], "asked for by ducc remove"};
@@ -406,6 +445,29 @@ static int list_removed(const struct deletion *d, struct error *err)
     return 0;
 }
 
+/* Whoever brings it back asks for it: else the next collection would take it away again. */
+static int ask_for(struct deletion *d, const char *name, struct error *err)
+{
+    struct list_entry entry = {.text = (char *)(uintptr_t)name};
+    struct list_record list = {.repository = d->key,
+                               .url = (char *)LIST_COMMAND_LINE,
+                               .entries = &entry,
+                               .entry_count = 1};
+    struct list_name stands_for = {name, NULL};
+    int64_t id;
+    if (lists_ask(d->db, &list, d->now, &id, err) < 0)
+        return -1;
+    return lists_expanded(d->db, id, name, &stands_for, 1, d->now, err);
+}
+
+static int note_restored(struct deletion *d, const char *name, struct error *err)
+{
+    size_t unwanted;
+    if (ask_for(d, name, err) < 0 || names_restored(d->db, d->key, name, d->now, err) < 0)
+        return -1;
+    return names_settle(d->db, d->key, d->now, &unwanted, err);
+}
+
 static int restore_names(struct deletion *d, struct error *err)
 {
     struct removal_report done = {0};
@@ -418,7 +480,7 @@ static int restore_names(struct deletion *d, struct error *err)
     unlock(d);
     for (size_t i = 0; result == 0 && i < d->o->name_count; i++) {
         print_name(d, "restored", d->o->names[i], "it is public again");
-        result = names_restored(d->db, d->key, d->o->names[i], d->now, err);
+        result = note_restored(d, d->o->names[i], err);
     }
     return result;
 }

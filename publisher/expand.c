@@ -2,25 +2,11 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "base/parallel.h"
-#include "registry/cosign.h"
+#include "base/path.h"
+#include "publisher/recorder.h"
 #include "repository/documents.h"
 
 #include <string.h>
-
-/* The tags of one repository, for all wishes about it. */
-struct tag_list {
-    const struct reference *repository;
-    char **items;
-    size_t count, capacity;
-    struct error error;
-};
-
-struct expander {
-    const struct resolve_options *o;
-    struct tag_list *lists;
-    size_t list_count;
-};
 
 void expansion_release(struct expansion *x)
 {
@@ -31,55 +17,7 @@ void expansion_release(struct expansion *x)
     *x = (struct expansion){0};
 }
 
-/* ---- lists of tags ---- */
-
-static bool same_repository(const struct reference *a, const struct reference *b)
-{
-    return a->plain_http == b->plain_http && strcmp(a->registry, b->registry) == 0 &&
-           strcmp(a->repository, b->repository) == 0;
-}
-
-static struct tag_list *find_list(struct expander *e, const struct reference *ref)
-{
-    /* Wishes of one repository stand together: publisher/batches.h. */
-    for (size_t i = e->list_count; i-- > 0;)
-        if (same_repository(e->lists[i].repository, ref))
-            return &e->lists[i];
-    return NULL;
-}
-
-static void add_item(void *arg, const char *tag)
-{
-    struct tag_list *list = arg;
-    ARRAY_GROW(list->items, list->count, list->capacity);
-    list->items[list->count++] = xstrdup(tag);
-}
-
-static int add_tag(void *arg, const char *tag, struct error *err)
-{
-    (void)err;
-    if (!cosign_is_signature_tag(tag))
-        add_item(arg, tag);
-    return 0;
-}
-
-static void read_list(void *arg, size_t i)
-{
-    struct expander *e = arg;
-    struct tag_list *list = &e->lists[i];
-    if (registry_list_tags(e->o->client, list->repository, add_tag, list, &list->error) < 0)
-        error_wrap(&list->error, "the list of tags");
-}
-
-static void tag_list_release(struct tag_list *list)
-{
-    for (size_t i = 0; i < list->count; i++)
-        free(list->items[i]);
-    free(list->items);
-    error_release(&list->error);
-}
-
-/* ---- one wish ---- */
+/* ---- selecting ---- */
 
 static struct document_source source_of(const struct resolve_options *o)
 {
@@ -150,53 +88,79 @@ static int select_tags(const struct resolve_options *o, const struct wanted *w,
     return rc;
 }
 
-/* The published names that the wish could mean, by their tags alone. */
+/* ---- what is published ---- */
+
+struct known_tags {
+    char **items;
+    size_t count, capacity;
+};
+
+static void add_known(void *arg, const char *tag)
+{
+    struct known_tags *known = arg;
+    ARRAY_GROW(known->items, known->count, known->capacity);
+    known->items[known->count++] = xstrdup(tag);
+}
+
+static bool was_wanted(const struct resolve_options *o, const struct wanted *w, const char *tag)
+{
+    struct reference ref;
+    reference_with_tag(&ref, &w->ref, tag);
+    _cleanup_free_ char *name = reference_name(&ref);
+    _cleanup_free_ char *public_name = path_join(o->prefix ? o->prefix : "", name);
+    reference_release(&ref);
+    return recorder_was_wanted(o->recorder, w, public_name);
+}
+
+/* The published names that the wish could mean, by their tags alone. With `list`, of these the ones
+ * that it does not have and that the wish stood for until now. */
 static void keep_known(const struct resolve_options *o, const struct wanted *w,
-                       struct expansion *out)
+                       const struct tag_list *list, struct expansion *out)
 {
     struct document_source source = source_of(o);
-    struct tag_list known = {0};
+    struct known_tags known = {0};
     struct error ignored = ERROR_INIT;
     struct selector by_name = *w->selector; /* borrows its texts */
     by_name.newest = by_name.newer_than = 0;
-    documents_known_tags(&source, &w->ref, add_item, &known);
+    documents_known_tags(&source, &w->ref, add_known, &known);
     struct selector_input input = {(const char *const *)known.items, known.count, 0, NULL, NULL};
     const char **tags = NULL;
     size_t count = 0;
     if (selector_run(&by_name, &input, &tags, &count, &ignored) < 0)
         error_release(&ignored);
     for (size_t i = 0; i < count; i++)
-        add_ref(out, &w->ref, tags[i]);
+        if (!list || (!tag_list_has(list, tags[i]) && was_wanted(o, w, tags[i])))
+            add_ref(out, &w->ref, tags[i]);
     free(tags);
-    tag_list_release(&known);
+    for (size_t i = 0; i < known.count; i++)
+        free(known.items[i]);
+    free(known.items);
 }
 
-static void expand_one(struct expander *e, const struct wanted *w, struct expansion *out)
+/* ---- one wish ---- */
+
+static void expand_one(const struct resolve_options *o, const struct tag_lists *lists,
+                       const struct wanted *w, struct expansion *out)
 {
     if (!w->selector) {
         ARRAY_GROW(out->refs, out->count, out->capacity);
         reference_copy(&out->refs[out->count++], &w->ref);
         return;
     }
-    /* That nothing is selected is an answer. */
-    if (select_tags(e->o, w, find_list(e, &w->ref), out, &out->error) < 0 &&
-        out->error.kind != ERROR_NOT_FOUND)
-        keep_known(e->o, w, out);
+    const struct tag_list *list = tag_lists_find(lists, &w->ref);
+    bool failed = select_tags(o, w, list, out, &out->error) < 0;
+    /* That nothing is selected is an answer; that a tag is missing is not enough of one. */
+    bool answered = !failed || out->error.kind == ERROR_NOT_FOUND;
+    keep_known(o, w, answered ? list : NULL, out);
 }
 
 void expand(const struct resolve_options *options, const struct wanted_list *wanted,
-            struct expansion *out)
+            struct tag_lists *lists, struct expansion *out)
 {
-    struct expander e = {.o = options, .lists = xcalloc(wanted->count + 1, sizeof *e.lists)};
-    for (size_t i = 0; i < wanted->count; i++) {
-        const struct wanted *w = &wanted->items[i];
-        if (w->selector && !find_list(&e, &w->ref))
-            e.lists[e.list_count++] = (struct tag_list){.repository = &w->ref};
-    }
-    parallel_for(e.list_count, options->threads, read_list, &e);
     for (size_t i = 0; i < wanted->count; i++)
-        expand_one(&e, &wanted->items[i], &out[i]);
-    for (size_t i = 0; i < e.list_count; i++)
-        tag_list_release(&e.lists[i]);
-    free(e.lists);
+        if (wanted->items[i].selector)
+            tag_lists_want(lists, &wanted->items[i].ref);
+    tag_lists_read(lists, options->client, options->threads);
+    for (size_t i = 0; i < wanted->count; i++)
+        expand_one(options, lists, &wanted->items[i], &out[i]);
 }

@@ -5,11 +5,15 @@
  * takes more of them than its list allows, the wish has failed, and the names that are published of
  * those it could mean stay in `refs`: they go on being looked at. Half a list of tags is not acted
  * on, nor cut where the limit is: it will be whole another time.
+ *
+ * A published name that the wish stood for, and whose tag the list does not have any more, stays in
+ * `refs` as well: whether it is gone, its manifest has to say too (publisher/gone.h).
  */
 #ifndef PUBLISHER_EXPAND_H
 #define PUBLISHER_EXPAND_H
 
 #include "publisher/resolve.h"
+#include "publisher/tag_lists.h"
 
 struct expansion {
     struct reference *refs;
@@ -18,9 +22,10 @@ struct expansion {
     struct error error; /* kind ERROR_NONE: `refs` is what is wished */
 };
 
-/* Fills out[i] for each wish; the array is the caller's, zeroed. */
+/* Fills out[i] for each wish; the array is the caller's, zeroed. The lists that are read for it
+ * are added to *lists. */
 void expand(const struct resolve_options *options, const struct wanted_list *wanted,
-            struct expansion *out);
+            struct tag_lists *lists, struct expansion *out);
 void expansion_release(struct expansion *expansion);
 
 #endif

@@ -15,7 +15,7 @@
 #define FLUSH_SECONDS 1.0
 #define NOTES_MAX     500
 
-enum note_kind { NOTE_SEEN, NOTE_CONFIRMED, NOTE_PUBLISHED, NOTE_FAILED, NOTE_EXPANDED };
+enum note_kind { NOTE_SEEN, NOTE_CONFIRMED, NOTE_PUBLISHED, NOTE_FAILED, NOTE_GONE, NOTE_EXPANDED };
 
 /* Something to be written. */
 struct note {
@@ -92,6 +92,8 @@ static int write_note(struct recorder *r, struct note *n, struct error *err)
     case NOTE_FAILED:
         return names_failed(r->db, r->key, n->name, n->platform, &n->error, n->at, &n->is_known,
                             err);
+    case NOTE_GONE:
+        return names_gone(r->db, r->key, n->name, n->at, NULL, err);
     case NOTE_EXPANDED:
         return write_expansion(r, n, err);
     }
@@ -299,6 +301,36 @@ void recorder_not_expanded(struct recorder *r, const struct wanted *wish, const 
     pthread_mutex_unlock(&r->lock);
 }
 
+static bool is_of_wish(const struct wants *wants, const struct wanted *wish)
+{
+    for (size_t i = 0; i < wants->count; i++) {
+        const struct want *w = &wants->items[i];
+        if (!w->left_out && strcmp(w->url, wish->list) == 0 && strcmp(w->text, wish->entry) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool recorder_was_wanted(struct recorder *r, const struct wanted *wish, const char *name)
+{
+    struct error err = ERROR_INIT;
+    struct wants wants = {0};
+    bool found = false;
+    if (!r || !wish->list)
+        return false;
+    pthread_mutex_lock(&r->lock);
+    flush(r);
+    if (lists_wants(r->db, r->key, name, &wants, &err) < 0) {
+        log_warning("%s: %s", name, err.message);
+        error_release(&err);
+    } else {
+        found = is_of_wish(&wants, wish);
+        wants_release(&wants);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return found;
+}
+
 void recorder_settle(struct recorder *r)
 {
     struct error err = ERROR_INIT;
@@ -420,6 +452,15 @@ void recorder_failed(struct recorder *r, const char *name, const struct error *w
     n->name = xstrdup(name);
     error_copy(&n->error, why);
     r->counts.failed++;
+    pthread_mutex_unlock(&r->lock);
+}
+
+void recorder_gone(struct recorder *r, const char *name)
+{
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    add_note(r, NOTE_GONE)->name = xstrdup(name);
     pthread_mutex_unlock(&r->lock);
 }
 

@@ -52,10 +52,14 @@ void recorder_expanded(struct recorder *recorder, const struct wanted *wish,
                        const char *const *names, size_t count);
 void recorder_not_expanded(struct recorder *recorder, const struct wanted *wish,
                            const struct error *why);
+/* Whether the wish stood for this public name when it was last expanded. */
+bool recorder_was_wanted(struct recorder *recorder, const struct wanted *wish, const char *name);
 
 /* The job's names point to its tag_digest. */
 void recorder_seen(struct recorder *recorder, const struct job *job);
 void recorder_decided(struct recorder *recorder, const struct job *job, enum outcome outcome);
+/* A name that was published is not in its registry any more: publisher/gone.h. */
+void recorder_gone(struct recorder *recorder, const char *name);
 /* A name of which nothing is known but why it could not be looked at. */
 void recorder_failed(struct recorder *recorder, const char *name, const struct error *why);
 

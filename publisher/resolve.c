@@ -4,6 +4,7 @@
 #include "base/parallel.h"
 #include "base/path.h"
 #include "publisher/expand.h"
+#include "publisher/gone.h"
 #include "publisher/recorder.h"
 #include "repository/documents.h"
 #include "registry/cosign.h"
@@ -50,6 +51,7 @@ struct name {
     struct digest digest;
     struct fetched_manifest polled; /* what a GET brought, where HEAD does not tell */
     struct error error;
+    bool is_gone; /* the error says that it is not there, and that is certain */
 };
 
 struct resolver {
@@ -58,6 +60,7 @@ struct resolver {
     struct report *report;
     struct name *names;
     size_t name_count, name_capacity;
+    struct tag_lists tag_lists;
     struct jobs *jobs;
     pthread_mutex_t mutex; /* guards `siblings` */
     struct jobs siblings;  /* further platforms of a job's names */
@@ -116,7 +119,7 @@ static void record_names(struct resolver *r, const struct wanted *w, const struc
 static void expand_wishes(struct resolver *r)
 {
     struct expansion *expansions = xcalloc(r->wanted->count + 1, sizeof *expansions);
-    expand(r->o, r->wanted, expansions);
+    expand(r->o, r->wanted, &r->tag_lists, expansions);
     for (size_t i = 0; i < r->wanted->count; i++) {
         struct expansion *x = &expansions[i];
         const struct wanted *w = &r->wanted->items[i];
@@ -191,16 +194,53 @@ static struct job *new_job(struct resolver *r)
     return job;
 }
 
+static void find_gone(struct resolver *r)
+{
+    struct document_source source = source_of(r);
+    struct missing_tag *tags = xcalloc(r->name_count + 1, sizeof *tags);
+    struct name **names = xcalloc(r->name_count + 1, sizeof(struct name *));
+    size_t count = 0;
+    for (size_t i = 0; i < r->name_count; i++) {
+        struct name *n = &r->names[i];
+        if (n->error.kind != ERROR_NOT_FOUND || digest_is_set(&n->ref.digest))
+            continue;
+        names[count] = n;
+        tags[count++] = (struct missing_tag){.ref = &n->ref};
+    }
+    gone_find(&source, &r->tag_lists, r->o->threads, tags, count);
+    for (size_t i = 0; i < count; i++)
+        names[i]->is_gone = tags[i].is_gone;
+    free(names);
+    free(tags);
+}
+
+/* What fails here has no job. That a tag which a selector chose is there no more is no failure. */
+static void dismiss_name(struct resolver *r, struct name *n)
+{
+    _cleanup_free_ char *name = public_name(r, &n->ref);
+    if (n->is_gone) {
+        recorder_gone(r->o->recorder, name);
+        report_event(r->report, "gone", name,
+                     "the registry has no such tag any more; what is published of it stays, unless "
+                     "ducc gc is told otherwise (docs/deletion.md)");
+    }
+    if (n->is_gone && n->wish->selector) {
+        error_release(&n->error);
+    } else {
+        record_failure(r, &n->ref, &n->error);
+        report_failure(r, &n->ref, n->wish, &n->error);
+    }
+    reference_release(&n->ref);
+    fetched_manifest_release(&n->polled);
+}
+
 static void group_names(struct resolver *r)
 {
     void *by_digest = NULL;
     for (size_t i = 0; i < r->name_count; i++) {
         struct name *n = &r->names[i];
         if (n->error.kind != ERROR_NONE) {
-            record_failure(r, &n->ref, &n->error);
-            report_failure(r, &n->ref, n->wish, &n->error);
-            reference_release(&n->ref);
-            fetched_manifest_release(&n->polled);
+            dismiss_name(r, n);
             continue;
         }
         struct job key = {.tag_digest = n->digest};
@@ -530,6 +570,8 @@ void resolve(const struct resolve_options *options, const struct wanted_list *wa
                          .mutex = PTHREAD_MUTEX_INITIALIZER};
     expand_wishes(&r);
     parallel_for(r.name_count, options->threads, head_one, &r);
+    find_gone(&r);
+    tag_lists_release(&r.tag_lists);
     group_names(&r);
     parallel_for(out->count, options->threads, resolve_job, &r);
     take_siblings(&r.siblings, out);

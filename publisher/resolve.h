@@ -4,7 +4,8 @@
  *   1. a wish with a selector becomes the tags it selects (publisher/expand.h);
  *   2. one HEAD a name gives the digest it points to now (a registry that has no HEAD, or does not
  *      tell digests, is asked with a GET that names the digest we know); names with one digest
- *      become one job; if that is an index, one for each of its platforms that is wanted;
+ *      become one job; if that is an index, one for each of its platforms that is wanted; a name
+ *      that is not there may be gone for good (publisher/gone.h), which is recorded;
  *   3. a digest that the repository has already (the documents lie in .metadata) costs nothing
  * more; for another, the manifest (for an index: and the platform's manifest) and the configuration
  *      are fetched, once a job;

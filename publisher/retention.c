@@ -10,6 +10,7 @@ const char *retention_word(enum retention_verdict verdict)
 {
     static const char *const words[] = {[RETAIN_WANTED] = "wanted",
                                         [RETAIN_SUSPENDED] = "suspended",
+                                        [RETAIN_UNCLAIMED] = "of no known list",
                                         [RETAIN_FOREVER] = "retained",
                                         [RETAIN_PROTECTED] = "protected",
                                         [RETAIN_LATEST] = "among the last",
@@ -77,7 +78,7 @@ bool name_is_gone(const struct name_record *r, int64_t pause_seconds, int64_t no
 static int64_t unwanted_since(const struct name_record *r, const struct retention *policy,
                               int64_t now)
 {
-    int64_t since = r->unwanted_since <= now ? r->unwanted_since : 0;
+    int64_t since = r->asked_by && r->unwanted_since <= now ? r->unwanted_since : 0;
     if (name_is_gone(r, pause_of(policy), now) && (since == 0 || r->gone_first_at < since))
         since = r->gone_first_at;
     return since;
@@ -96,7 +97,9 @@ enum retention_verdict retention_judge(const struct name_record *r, const struct
 {
     int64_t since = unwanted_since(r, policy, now);
     if (since == 0)
-        return r->suspended ? RETAIN_SUSPENDED : RETAIN_WANTED;
+        return r->suspended                        ? RETAIN_SUSPENDED
+               : r->unwanted_since && !r->asked_by ? RETAIN_UNCLAIMED
+                                                   : RETAIN_WANTED;
     if (r->suspended && r->unwanted_since == 0)
         return RETAIN_SUSPENDED;
     if (!policy->is_limited)
@@ -155,7 +158,7 @@ void retention_judge_all(const struct name_records *records, const struct retent
 
 char *retention_reason(const struct name_record *r, const struct retention *policy, int64_t now)
 {
-    if (r->unwanted_since > 0 && r->unwanted_since <= now)
+    if (r->asked_by && r->unwanted_since > 0 && r->unwanted_since <= now)
         return xasprintf("no list asks for it since %s", clock_text(r->unwanted_since).s);
     if (name_is_gone(r, pause_of(policy), now))
         return xasprintf("gone from its registry since %s (%u answers, the last at %s)",

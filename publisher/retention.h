@@ -8,6 +8,9 @@
  * nothing, and one answer that the tag is there forgets all that was said before. Those answers are
  * counted by names_gone() and names_seen().
  *
+ * A name that no known list ever asked for is not unwanted, since nobody can know: the state may
+ * have been lost, and its list not been read again.
+ *
  * What is unwanted goes when its retention is over; the default is never.
  */
 #ifndef PUBLISHER_RETENTION_H
@@ -48,6 +51,7 @@ const struct retention *retention_of(const struct retention_rules *rules,
 enum retention_verdict {
     RETAIN_WANTED,    /* somebody asks for it, and the registry has it or may have it */
     RETAIN_SUSPENDED, /* whoever asks for it wants it to stay as it is */
+    RETAIN_UNCLAIMED, /* no list that is known ever asked for it: somebody else's may */
     RETAIN_FOREVER,
     RETAIN_PROTECTED,
     RETAIN_LATEST, /* one of the last N */

@@ -333,6 +333,13 @@ const struct mark_name *mark_find_name(const struct mark *m, const char *name)
     return find_name(m, m->name_count, name);
 }
 
+bool mark_knows(const struct mark *m, const char *name)
+{
+    struct mark_name removed = {.name = (char *)name, .removed_at = 1};
+    return mark_find_name(m, name) || (m->name_count && bsearch(&removed, m->names, m->name_count,
+                                                                sizeof *m->names, compare_names));
+}
+
 static int mark_removed(struct marker *w, struct error *err)
 {
     struct removed_names removed;

@@ -94,6 +94,8 @@ enum reach mark_reach(const struct mark *mark, enum unit_kind kind, const struct
                       int64_t *out_held);
 /* Whether it is the public name, or stands for it below .multiarch. */
 bool mark_is_name_of(const struct mark_name *name, const char *public_name);
+/* Whether it is there, or was removed and can be restored. */
+bool mark_knows(const struct mark *mark, const char *name);
 /* The name that is there, or NULL. */
 const struct mark_name *mark_find_name(const struct mark *mark, const char *name);
 

@@ -248,16 +248,17 @@ static int set_image(struct database *db, const char *repository, const char *na
     return 0;
 }
 
+#define ASKER                                                                                      \
+    "SELECT l.url || iif(e.line, ':' || e.line, '') || coalesce('@' || l.revision, '') FROM "      \
+    "wants w JOIN entries e ON e.id = w.entry JOIN lists l ON l.id = e.list WHERE "                \
+    "w.left_out IS NULL AND "
+
 /* "URL:LINE@REVISION" of the first that asks for it. Owned; NULL if nobody is known to. */
 static int find_asker(struct database *db, const char *repository, const char *name, char **out,
                       struct error *err)
 {
     struct statement st _cleanup_statement_ = STATEMENT_INIT;
-    if (statement_prepare(db,
-                          "SELECT l.url || iif(e.line, ':' || e.line, '') || coalesce('@' || "
-                          "l.revision, '') FROM wants w JOIN entries e ON e.id = w.entry JOIN "
-                          "lists l ON l.id = e.list WHERE l.repository = ? AND w.name = ? AND "
-                          "w.left_out IS NULL ORDER BY l.id, e.line LIMIT 1",
+    if (statement_prepare(db, ASKER "l.repository = ? AND w.name = ? ORDER BY l.id, e.line LIMIT 1",
                           &st, err) < 0)
         return -1;
     bind_text(&st, repository);
@@ -318,9 +319,10 @@ int names_published(struct database *db, const char *repository, const char *nam
     if (transaction_begin(db, &t, err) < 0 ||
         find_asker(db, repository, name, &asked_by, err) < 0 ||
         prepare_change(db, repository, name,
-                       SET_PUBLISHED ", published_at = ?7, seconds = ?8, revision = ?9, asked_by = "
-                                     "?10, checked_at = max(checked_at, ?7), changed_at = "
-                                     "iif(changed_at, changed_at, ?7)" OF_NAME,
+                       SET_PUBLISHED
+                       ", published_at = ?7, seconds = ?8, revision = ?9, asked_by = "
+                       "coalesce(?10, asked_by), checked_at = max(checked_at, ?7), changed_at = "
+                       "iif(changed_at, changed_at, ?7)" OF_NAME,
                        &st, err) < 0)
         return -1;
     bind_publication(&st, what);
@@ -443,16 +445,15 @@ int names_gone(struct database *db, const char *repository, const char *name, in
 }
 
 static int set_removed(struct database *db, const char *repository, const char *name,
-                       int64_t removed_at, enum history_what what, const char *why, int64_t now,
+                       const char *sql, enum history_what what, const char *why, int64_t now,
                        struct error *err)
 {
     struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
     struct statement st _cleanup_statement_ = STATEMENT_INIT;
     if (transaction_begin(db, &t, err) < 0 ||
-        prepare_change(db, repository, name, "UPDATE names SET removed_at = ?3" OF_NAME, &st, err) <
-            0)
+        prepare_change(db, repository, name, sql, &st, err) < 0)
         return -1;
-    bind_int(&st, removed_at);
+    bind_int(&st, now);
     if (statement_run(&st, err) < 0 || tell(db, repository, name, what, why, now, err) < 0)
         return -1;
     return transaction_commit(&t, err);
@@ -461,13 +462,17 @@ static int set_removed(struct database *db, const char *repository, const char *
 int names_removed(struct database *db, const char *repository, const char *name, const char *why,
                   int64_t now, struct error *err)
 {
-    return set_removed(db, repository, name, now, HISTORY_REMOVED, why, now, err);
+    return set_removed(db, repository, name, "UPDATE names SET removed_at = ?3" OF_NAME,
+                       HISTORY_REMOVED, why, now, err);
 }
 
 int names_restored(struct database *db, const char *repository, const char *name, int64_t now,
                    struct error *err)
 {
-    return set_removed(db, repository, name, 0, HISTORY_RESTORED, NULL, now, err);
+    return set_removed(db, repository, name,
+                       "UPDATE names SET removed_at = 0, gone_first_at = 0, gone_last_at = 0, "
+                       "gone_count = 0, unwanted_since = iif(unwanted_since, ?3, 0)" OF_NAME,
+                       HISTORY_RESTORED, NULL, now, err);
 }
 
 int names_forget(struct database *db, const char *repository, const char *name, struct error *err)
@@ -516,6 +521,9 @@ int names_settle(struct database *db, const char *repository, int64_t now, size_
         "INSERT INTO history (repository, name, at, what, revision, seconds, bytes, bytes_new) "
         "SELECT repository, name, ?2, 'unwanted', 0, 0, 0, 0 FROM names WHERE repository = ?1 AND "
         "unwanted_since = 0 AND NOT " IS_ASKED_FOR,
+        "UPDATE names SET asked_by = (" ASKER "l.repository = names.repository AND w.name = "
+        "names.name ORDER BY l.id, e.line LIMIT 1) WHERE repository = ?1 AND ?2 > 0 AND asked_by "
+        "IS NULL AND " IS_ASKED_FOR,
         "UPDATE names SET unwanted_since = ?2 WHERE repository = ?1 AND unwanted_since = 0 AND "
         "NOT " IS_ASKED_FOR,
         "INSERT INTO history (repository, name, at, what, revision, seconds, bytes, bytes_new) "

@@ -42,7 +42,8 @@ struct name_record {
     uint64_t bytes;       /* of compressed layers, of all platforms */
     uint64_t bytes_new;   /* of these, what the repository did not have: the rest was shared */
     uint64_t revision;    /* of the repository, that published it; 0: not known */
-    char *asked_by;       /* then: "URL:LINE@REVISION", one of those; NULL: not known */
+    /* Then: "URL:LINE@REVISION", one of those. NULL: no list that is known ever asked for it. */
+    char *asked_by;
     /* The failure since the last success; kind ERROR_NONE: none. */
     enum error_kind failure_kind;
     char *failure;
@@ -94,7 +95,8 @@ MUST_CHECK int names_failed(struct database *db, const char *repository, const c
  * stands afterwards: when first, how often. */
 MUST_CHECK int names_gone(struct database *db, const char *repository, const char *name,
                           int64_t now, struct name_record *out_record, struct error *err);
-/* Its name was taken out of the repository, or brought back. */
+/* Its name was taken out of the repository, or brought back; then evidence of its being gone is
+ * forgotten, and it is unwanted since now if it was. */
 MUST_CHECK int names_removed(struct database *db, const char *repository, const char *name,
                              const char *why, int64_t now, struct error *err);
 MUST_CHECK int names_restored(struct database *db, const char *repository, const char *name,

@@ -28,6 +28,11 @@ static const struct {
      {.is_limited = true, .seconds = 30 * DAY},
      9,
      RETAIN_GRACE},
+    {"over, but no known list ever asked for it",
+     {.name = (char *)"unclaimed", .unwanted_since = 1},
+     {.is_limited = true},
+     9,
+     RETAIN_UNCLAIMED},
     {"over",
      {.unwanted_since = NOW - 30 * DAY},
      {.is_limited = true, .seconds = 30 * DAY},
@@ -120,6 +125,8 @@ static void test_retention__table(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(table); i++) {
         struct name_record record = table[i].record;
+        if (!record.name || strcmp(record.name, "unclaimed") != 0)
+            record.asked_by = (char *)"a.yaml:1";
         if (!record.name)
             record.name = (char *)"reg.example/a/b:1";
         enum retention_verdict got =
@@ -147,6 +154,8 @@ static void test_retention__keep_last(void **state)
     static const enum retention_verdict expected[] = {RETAIN_LATEST, RETAIN_NOT,    RETAIN_WANTED,
                                                       RETAIN_NOT,    RETAIN_LATEST, RETAIN_LATEST,
                                                       RETAIN_LATEST};
+    for (size_t i = 0; i < COUNT(items); i++)
+        items[i].asked_by = (char *)"a.yaml:1";
     struct name_records records = {.items = items, .count = COUNT(items)};
     struct retention_rules policy = {.usual = {.is_limited = true, .keep_last = 2}};
     enum retention_verdict verdicts[COUNT(items)];
@@ -161,7 +170,7 @@ static void test_retention__reasons(void **state)
 {
     (void)state;
     struct retention policy = {0};
-    struct name_record unwanted = {.unwanted_since = DAY};
+    struct name_record unwanted = {.asked_by = (char *)"a.yaml:1", .unwanted_since = DAY};
     struct name_record gone = {.gone_count = 2, .gone_first_at = DAY, .gone_last_at = 3 * DAY};
     _cleanup_free_ char *one = retention_reason(&unwanted, &policy, NOW);
     _cleanup_free_ char *two = retention_reason(&gone, &policy, NOW);
