@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "publisher/retention.h"
-#include "publisher/notify.h"
+#include "publisher/notifier.h"
 #include "registry/site.h"
 #include "repository/policy.h"
 #include "state/history.h"

@@ -11,7 +11,7 @@
 #include "publisher/commands_registry.h"
 #include "publisher/convert.h"
 #include "publisher/deletion.h"
-#include "publisher/notify.h"
+#include "publisher/notifier.h"
 #include "publisher/options.h"
 #include "publisher/recipe_source.h"
 #include "publisher/rebuild.h"
@@ -132,11 +132,8 @@ static enum report_form choose_form(const struct options *o)
 static int open_notifier(struct options *o, struct error *err)
 {
     struct worker_options *w = &o->convert.worker;
-    const struct config *config = &o->convert.access->config;
-    if (w->dry_run || (!o->notification_file && config->notifications.count == 0))
-        return 0;
-    return notifier_start(&config->notifications, o->notification_file, &config->site, &w->notifier,
-                          err);
+    w->notifier = w->dry_run ? NULL : notifier_new(o->notification_file);
+    return w->notifier ? notifier_aim(w->notifier, o->convert.access, err) : 0;
 }
 
 static int run_convert(struct options *o)
@@ -154,7 +151,7 @@ static int run_convert(struct options *o)
         c->form = choose_form(o);
         status = convert(c, &wishes, &err);
     }
-    notifier_stop(c->worker.notifier);
+    notifier_free(c->worker.notifier);
     access_unref(c->access);
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
 }
@@ -195,6 +192,7 @@ static int run_service(struct options *o)
                                              .platforms = platforms,
                                              .interval = o->interval},
                                 .convert = &o->convert,
+                                .notification_file = o->notification_file,
                                 .log_given = o->log_given};
     struct sigaction reload = {.sa_handler = on_hangup, .sa_flags = SA_RESTART};
     sigaction(SIGHUP, &reload, NULL);

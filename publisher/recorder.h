@@ -14,7 +14,7 @@
  *     recorder_close()
  *
  * What was published, and what failed in words it had not failed with before, is then told to the
- * notifier (publisher/notify.h).
+ * notifier (publisher/notifier.h).
  *
  * All but recorder_open() do nothing with NULL, which a dry run has.
  */
@@ -22,7 +22,7 @@
 #define PUBLISHER_RECORDER_H
 
 #include "publisher/job.h"
-#include "publisher/notify.h"
+#include "publisher/notifier.h"
 #include "publisher/wishes.h"
 #include "repository/repository.h"
 #include "state/database.h"

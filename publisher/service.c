@@ -21,6 +21,7 @@ struct service {
     const struct service_options *o;
     char *state_dir, *spool; /* NULL: inside the state directory */
     struct report *report;
+    struct notifier *notifier;
     struct workers workers;
     pthread_mutex_t workers_lock;
     pthread_t visitors[VISITORS_MAX];
@@ -188,9 +189,9 @@ void service_settings_apply(const struct service_settings *settings, struct work
 }
 
 /* Places stay what they were at the start. */
-static int apply_settings(struct service *s, const struct service_settings *settings,
-                          struct error *err)
+static int apply_settings(struct service *s, const struct config *config, struct error *err)
 {
+    const struct service_settings *settings = &config->service;
     struct worker_options w = s->o->convert->worker;
     service_settings_apply(settings, &w);
     if (!s->state_dir) {
@@ -204,6 +205,8 @@ static int apply_settings(struct service *s, const struct service_settings *sett
     static const char *const words[] = {
         [SERVICE_POLL] = "poll", [SERVICE_LOOP] = "loop", [SERVICE_DAEMON] = "daemon"};
     w.run = words[s->o->mode];
+    w.notifier = s->notifier;
+    w.history = config->history;
     w.patient = s->o->mode != SERVICE_POLL;
     if (settings->log_given && !s->o->log_given)
         log_set_level(settings->log);
@@ -230,8 +233,13 @@ static int read_configuration(struct service *s, struct error *err)
     size_t count;
     if (access_open(s->o->config, s->o->authfile, &access, err) < 0)
         return -1;
-    if (apply_settings(s, &access->config.service, err) < 0 ||
+    if (apply_settings(s, &access->config, err) < 0 ||
         make_entries(s, access, &entries, &count, err) < 0) {
+        access_unref(access);
+        return -1;
+    }
+    if (notifier_aim(s->notifier, access, err) < 0) {
+        drop_entries(entries, count);
         access_unref(access);
         return -1;
     }
@@ -360,6 +368,7 @@ enum exit_status service_run(const struct service_options *options, struct error
     pthread_mutex_init(&s.lock, NULL);
     pthread_mutex_init(&s.workers_lock, NULL);
     s.report = s.workers.report = report_new(options->convert->form, pass);
+    s.notifier = notifier_new(options->notification_file);
     enum exit_status status = EXIT_USAGE;
     bool started = read_configuration(&s, err) == 0;
     if (started) {
@@ -369,6 +378,7 @@ enum exit_status service_run(const struct service_options *options, struct error
     stop(&s);
     if (started && pass)
         report_finish(s.report, clock_monotonic() - start);
+    notifier_free(s.notifier);
     report_free(s.report);
     error_release(&s.error);
     free(s.state_dir);

@@ -35,6 +35,7 @@ struct service_options {
     struct wish_settings settings;         /* what the command line says */
     const struct convert_options *convert; /* of it, worker, again, form; and what is not given
                                               there is taken from the configuration */
+    const char *notification_file;         /* NULL: none */
     bool log_given;                        /* the level of the log was given, too */
 };
 

@@ -22,7 +22,7 @@
 #define PUBLISHER_WORKER_H
 
 #include "publisher/job.h"
-#include "publisher/notify.h"
+#include "publisher/notifier.h"
 #include "publisher/order.h"
 #include "publisher/report.h"
 #include "publisher/resolve.h"
@@ -38,7 +38,7 @@ struct worker_options {
     size_t jobs;                   /* layers at a time; 0: by the number of processors */
     uint64_t revision_limit;       /* bytes of new content in one revision; 0: the default */
     bool dry_run;                  /* plan, print, record and publish nothing */
-    struct notifier *notifier;     /* told of images; NULL: nobody. publisher/notify.h */
+    struct notifier *notifier;     /* told of images; NULL: nobody. publisher/notifier.h */
     struct history_bounds history; /* of what is recorded: all zero is the default */
     const char *run;               /* the kind of run that its life is (state/runs.h); NULL: none */
     bool json;                     /* how plans are printed */

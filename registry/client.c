@@ -94,6 +94,16 @@ static int header_digest(const struct http_response *response, struct digest *ou
     return 0;
 }
 
+/* A registry says 404 of what it does not have, and of what it does not show to us. */
+static int explain_missing(const struct reference *ref, const struct digest *digest,
+                           struct error *err)
+{
+    bool by_digest = digest || digest_is_set(&ref->digest);
+    if (err->kind == ERROR_NOT_FOUND)
+        error_wrap(err, "no such image or %s, or it is private", by_digest ? "digest" : "tag");
+    return -1;
+}
+
 int registry_head_manifest(struct registry_client *client, const struct reference *ref,
                            struct digest *out, struct error *err)
 {
@@ -109,7 +119,7 @@ int registry_head_manifest(struct registry_client *client, const struct referenc
         .http = {.head = true, .accept = media_accept()},
     };
     if (request_send(client, &request, &response, err) < 0)
-        return -1;
+        return explain_missing(ref, NULL, err);
     int rc = 0;
     digest = (struct digest){0};
     if (response.status == 200 && (rc = header_digest(&response, &digest, err)) < 0) {
@@ -207,7 +217,7 @@ int registry_get_manifest(struct registry_client *client, const struct reference
 {
     struct manifest_get get = {.client = client, .ref = ref, .digest = digest};
     if (request_anywhere(client, ref, get_from, &get, err) < 0)
-        return -1;
+        return explain_missing(ref, digest, err);
     *out = get.manifest;
     return 0;
 }
@@ -218,7 +228,7 @@ int registry_get_manifest_unless(struct registry_client *client, const struct re
 {
     struct manifest_get get = {.client = client, .ref = ref, .known = known};
     if (request_anywhere(client, ref, get_from, &get, err) < 0)
-        return -1;
+        return explain_missing(ref, NULL, err);
     if (get.unchanged)
         return 0;
     *out = get.manifest;

@@ -11,7 +11,10 @@ import threading
 import time
 import unittest
 
-from harness import IntegrationTest
+from backends import Directory
+from failing import add, layer
+from harness import Image, IntegrationTest
+from service import ServiceTest
 from tarbuilder import TarBuilder
 
 
@@ -179,6 +182,34 @@ class CommandTest(NotificationTest):
         script = self.command("echo out of order >&2; exit 3\n")
         done = self.convert(":1", options=self.config(f"notifications:\n  commands: [{{run: [{script}]}}]\n"))
         self.assertTrue(re.search("notification is lost: .*tell ended with 3: out of order", done.stderr), done.stderr)
+
+
+class ServiceNotificationTest(ServiceTest):
+    """A service tells as a pass does, and whom it tells can be changed while it runs."""
+
+    def notes(self, name):
+        try:
+            with open(self.path(name), encoding="utf-8") as notes:
+                return [(note["action"], note.get("image")) for note in map(json.loads, notes)]
+        except FileNotFoundError:
+            return []
+
+    def test_the_configuration_is_read_again(self):
+        source, backend = self.misbehaving(), Directory(self.scratch)
+        names = [f"{source.host}/a/b:{tag}" for tag in ("1", "2")]
+        add(source, "a/b", "1", Image([layer("one")]))
+        lists = [self.recipe("list.yaml", backend.argument, names[:1])]
+        config = self.configure(lists, notifications={"files": [{"path": "first"}]})
+        service = self.daemon(self.ducc(backend), config, speed=60)
+        self.wait_for(lambda: ("publish_flat_image", names[0]) in self.notes("first"), service)
+        add(source, "a/b", "2", Image([layer("two")]))
+        self.recipe("list.yaml", backend.argument, names)
+        self.configure(lists, notifications={"files": [{"path": "second"}]})
+        service.reload()
+        self.wait_for(lambda: ("publish_flat_image", names[1]) in self.notes("second"), service)
+        self.assertEqual(service.stop(), 0)
+        self.assertEqual(self.notes("first"), [("start_ducc", None), ("publish_flat_image", names[0])])
+        self.assertEqual(self.notes("second"), [("publish_flat_image", names[1]), ("end_ducc", None)])
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ class TableTest(StatusTest):
                                             "ASKED", "BY"])
         self.assertRegex(text, rf"\npublished +{self.host}/lib/app:1 +\d+ s +\d+ s +[\d.]+ s +200\.\d kB +\d+ % +list.yaml:6\n")
         self.assertRegex(text, rf"\nfailed +{self.host}/lib/absent:1 ")
-        self.assertRegex(text, r"\n    not-found: http://\S+/v2/lib/absent/manifests/1: 404 Not Found\n"
+        self.assertRegex(text, r"\n    not-found: no such image or tag, or it is private: http://\S+/v2/lib/absent/manifests/1: 404 Not Found\n"
                                r"    failed \d+ s ago, next try in [45] h\n")
         self.assertRegex(text, r"2 images, 1 published, 1 failed; 200\.\d kB compressed\n")
         self.assertTrue(all(len(line) == len(line.rstrip()) for line in lines))

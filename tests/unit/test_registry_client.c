@@ -79,9 +79,14 @@ static void test_client__tells_what_the_registry_said(void **state)
 {
     (void)state;
     _cleanup_fixture_ struct fixture f = fixture_new();
-    _cleanup_free_ char *text =
-        xasprintf("http://%s/v2/a/b/manifests/1: 404 Not Found: manifest unknown", standin.host);
+    struct digest digest;
+    _cleanup_free_ char *text = xasprintf("no such image or tag, or it is private: "
+                                          "http://%s/v2/a/b/manifests/1: 404 Not Found",
+                                          standin.host);
+    assert_failed(registry_head_manifest(f.client, &f.ref, &digest, &f.err), &f.err,
+                  ERROR_NOT_FOUND, text);
     assert_failed(get(&f), &f.err, ERROR_NOT_FOUND, text);
+    assert_failed(get(&f), &f.err, ERROR_NOT_FOUND, "404 Not Found: manifest unknown");
     assert_false(f.err.retryable);
     standin_do("{s:s, s:s, s:i}", "call", "behave", "path_regex", ".", "status", 403);
     assert_failed(get(&f), &f.err, ERROR_AUTH, "403 Forbidden: out of order");

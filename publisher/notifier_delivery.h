@@ -1,8 +1,8 @@
-/* Delivering one notification to one target (internal to publisher/notify.h). */
-#ifndef PUBLISHER_NOTIFY_DELIVERY_H
-#define PUBLISHER_NOTIFY_DELIVERY_H
+/* Delivering one notification to one target (internal to publisher/notifier.h). */
+#ifndef PUBLISHER_NOTIFIER_DELIVERY_H
+#define PUBLISHER_NOTIFIER_DELIVERY_H
 
-#include "publisher/notify.h"
+#include "publisher/notifier.h"
 #include "registry/http.h"
 
 /* `http` may be NULL but for webhooks. Takes no longer than half a minute or so. */

@@ -1,10 +1,11 @@
-#include "publisher/notify.h"
+#include "publisher/notifier.h"
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "publisher/notify_delivery.h"
+#include "publisher/access.h"
+#include "publisher/notifier_delivery.h"
 #include "repository/image.h"
 #include "state/names.h"
 
@@ -23,24 +24,32 @@ struct line {
 
 /* A target with its thread and what is still to be told to it. */
 struct post {
-    struct notifier *notifier;
+    struct aim *aim;
     const struct notify_target *target;
     pthread_t thread;
-    bool started;
     struct line *first, *last;
     size_t count, lost;
 };
 
-struct notifier {
-    pthread_mutex_t lock; /* guards the queues and all below */
-    pthread_cond_t changed;
-    bool stopping;
-    double deadline; /* clock_monotonic(), once stopping */
+/* The targets of one reading of the configuration. */
+struct aim {
+    struct notifier *notifier;
+    struct access *access;     /* whose targets and certificates these are */
+    struct notify_target file; /* of the command line */
     struct post *posts;
     size_t post_count;
-    struct notify_target file; /* of the command line */
     struct tls_store *tls;
     struct http_client *http;
+    bool stopping;
+    double deadline; /* clock_monotonic(), once stopping */
+};
+
+struct notifier {
+    char *file;           /* NULL: none */
+    pthread_mutex_t lock; /* guards what is below, and the aims with their queues */
+    pthread_cond_t changed;
+    struct aim *aim; /* NULL: none yet */
+    struct aim *old; /* the one before, which tells what it still has; NULL: none */
     double started;
 };
 
@@ -74,45 +83,46 @@ void notify_targets_release(struct notify_targets *targets)
 /* ---- a target's thread ---- */
 
 /* With the lock held: no time is left for another try. */
-static bool is_over(const struct notifier *n)
+static bool is_over(const struct aim *a)
 {
-    return n->stopping && clock_monotonic() > n->deadline;
+    return a->stopping && clock_monotonic() > a->deadline;
 }
 
 /* With the lock held: until the time, or all time, is over. */
-static void wait_some(struct notifier *n, double seconds)
+static void wait_some(struct aim *a, double seconds)
 {
     double until = clock_monotonic() + seconds;
-    while (clock_monotonic() < until && !is_over(n)) {
+    while (clock_monotonic() < until && !is_over(a)) {
         struct timespec soon;
         clock_gettime(CLOCK_REALTIME, &soon);
         soon.tv_sec++;
-        pthread_cond_timedwait(&n->changed, &n->lock, &soon);
+        pthread_cond_timedwait(&a->notifier->changed, &a->notifier->lock, &soon);
     }
+}
+
+/* With the lock held, which is given up meanwhile. */
+static int try_delivery(struct post *p, const char *json, struct error *err)
+{
+    pthread_mutex_unlock(&p->aim->notifier->lock);
+    int result = notify_deliver(p->target, p->aim->http, json, err);
+    pthread_mutex_lock(&p->aim->notifier->lock);
+    return result;
 }
 
 /* With the lock held, which is given up meanwhile. */
 static void deliver(struct post *p, const char *json)
 {
-    struct notifier *n = p->notifier;
     for (int tries = 1;; tries++) {
-        struct error err = ERROR_INIT;
-        pthread_mutex_unlock(&n->lock);
-        int result = notify_deliver(p->target, n->http, json, &err);
-        pthread_mutex_lock(&n->lock);
-        if (result == 0)
+        _cleanup_error_ struct error err = ERROR_INIT;
+        if (try_delivery(p, json, &err) == 0)
             return;
-        bool give_up = tries == NOTIFY_TRIES || is_over(n) || err.kind == ERROR_CANCELLED;
-        if (give_up) {
+        if (tries == NOTIFY_TRIES || is_over(p->aim) || err.kind == ERROR_CANCELLED) {
             log_warning("a notification is lost: %s", err.message);
             p->lost++;
-        } else {
-            log_debug("notification: %s; trying again", err.message);
-        }
-        error_release(&err);
-        if (give_up)
             return;
-        wait_some(n, (double)(1 << (tries - 1)));
+        }
+        log_debug("notification: %s; trying again", err.message);
+        wait_some(p->aim, (double)(1 << (tries - 1)));
     }
 }
 
@@ -135,15 +145,15 @@ static void free_line(struct line *line)
 static void *run_post(void *arg)
 {
     struct post *p = arg;
-    struct notifier *n = p->notifier;
+    struct notifier *n = p->aim->notifier;
     pthread_mutex_lock(&n->lock);
-    while (p->first || !n->stopping) {
+    while (p->first || !p->aim->stopping) {
         if (!p->first) {
             pthread_cond_wait(&n->changed, &n->lock);
             continue;
         }
         struct line *line = take(p);
-        if (is_over(n))
+        if (is_over(p->aim))
             p->lost++;
         else
             deliver(p, line->json);
@@ -216,9 +226,9 @@ static void tell(struct notifier *n, enum notification_kind kind, json_t *object
     set_time(o);
     _cleanup_free_ char *text = json_text(o);
     pthread_mutex_lock(&n->lock);
-    for (size_t i = 0; i < n->post_count; i++)
-        if (n->posts[i].target->events & kind)
-            send_to(&n->posts[i], text);
+    for (size_t i = 0; n->aim && i < n->aim->post_count; i++)
+        if (n->aim->posts[i].target->events & kind)
+            send_to(&n->aim->posts[i], text);
     pthread_cond_broadcast(&n->changed);
     pthread_mutex_unlock(&n->lock);
 }
@@ -281,94 +291,135 @@ static void tell_run(struct notifier *n, const char *action, double elapsed)
     tell(n, NOTIFY_RUNS, o);
 }
 
-/* ---- life ---- */
+/* ---- aims ---- */
 
-static int add_post(struct notifier *n, const struct notify_target *target, struct error *err)
+static int add_post(struct aim *a, const struct notify_target *target, struct error *err)
 {
-    struct post *p = &n->posts[n->post_count];
-    *p = (struct post){.notifier = n, .target = target};
+    struct post *p = &a->posts[a->post_count];
+    *p = (struct post){.aim = a, .target = target};
     /* A file that cannot be written is a mistake of whoever named it. */
     if (target->kind == NOTIFY_FILE && notify_deliver(target, NULL, "", err) < 0)
         return error_wrap(err, "notifications");
     if (pthread_create(&p->thread, NULL, run_post, p) != 0)
         return error_set(err, ERROR_IO, "notifications: no thread could be started");
-    p->started = true;
-    n->post_count++;
+    a->post_count++;
     return 0;
 }
 
-static int add_posts(struct notifier *n, const struct notify_targets *targets, struct error *err)
+static int add_posts(struct aim *a, struct error *err)
 {
-    n->posts = xcalloc(targets->count + 1, sizeof *n->posts);
-    if (n->file.where && add_post(n, &n->file, err) < 0)
+    const struct notify_targets *targets = &a->access->config.notifications;
+    a->posts = xcalloc(targets->count + 1, sizeof *a->posts);
+    if (a->file.where && add_post(a, &a->file, err) < 0)
         return -1;
     for (size_t i = 0; i < targets->count; i++)
-        if (add_post(n, &targets->items[i], err) < 0)
+        if (add_post(a, &targets->items[i], err) < 0)
             return -1;
     return 0;
 }
 
-static int open_http(struct notifier *n, const struct notify_targets *targets,
-                     const struct site *site, struct error *err)
+static int open_http(struct aim *a, struct error *err)
 {
+    const struct notify_targets *targets = &a->access->config.notifications;
     bool needed = false;
     for (size_t i = 0; i < targets->count; i++)
         needed |= targets->items[i].kind == NOTIFY_WEBHOOK;
     if (!needed)
         return 0;
-    n->tls = tls_store_new(site);
+    a->tls = tls_store_new(&a->access->config.site);
     struct http_options options = {
-        .connect_seconds = CONNECT_SECONDS, .stall_seconds = STALL_SECONDS, .tls = n->tls};
-    n->http = http_client_new(&options, err);
-    return n->http ? 0 : -1;
+        .connect_seconds = CONNECT_SECONDS, .stall_seconds = STALL_SECONDS, .tls = a->tls};
+    a->http = http_client_new(&options, err);
+    return a->http ? 0 : -1;
 }
 
-static void stop(struct notifier *n)
+/* With the lock held: what it has is told, within the time that is given. NULL is fine. */
+static void aim_stop(struct aim *a)
+{
+    if (!a)
+        return;
+    a->stopping = true;
+    a->deadline = clock_monotonic() + NOTIFY_STOP_SECONDS;
+    pthread_cond_broadcast(&a->notifier->changed);
+}
+
+/* Waits for the end of one that was stopped. NULL is fine. */
+static void aim_free(struct aim *a)
 {
     size_t lost = 0;
-    pthread_mutex_lock(&n->lock);
-    n->stopping = true;
-    n->deadline = clock_monotonic() + NOTIFY_STOP_SECONDS;
-    pthread_cond_broadcast(&n->changed);
-    pthread_mutex_unlock(&n->lock);
-    for (size_t i = 0; i < n->post_count; i++) {
-        pthread_join(n->posts[i].thread, NULL);
-        lost += n->posts[i].lost;
+    if (!a)
+        return;
+    for (size_t i = 0; i < a->post_count; i++) {
+        pthread_join(a->posts[i].thread, NULL);
+        lost += a->posts[i].lost;
     }
     if (lost)
         log_warning("%zu notifications were lost", lost);
-    http_client_free(n->http);
-    tls_store_free(n->tls);
-    release_target(&n->file);
-    pthread_cond_destroy(&n->changed);
-    pthread_mutex_destroy(&n->lock);
-    free(n->posts);
-    free(n);
+    http_client_free(a->http);
+    tls_store_free(a->tls);
+    access_unref(a->access);
+    free(a->posts);
+    free(a);
 }
 
-int notifier_start(const struct notify_targets *targets, const char *file, const struct site *site,
-                   struct notifier **out, struct error *err)
+static struct aim *aim_new(struct notifier *n, struct access *access, struct error *err)
+{
+    struct aim *a = xcalloc(1, sizeof *a);
+    a->notifier = n;
+    a->access = access_ref(access);
+    a->file = (struct notify_target){
+        .kind = NOTIFY_FILE, .events = NOTIFY_IMAGES | NOTIFY_RUNS, .where = n->file};
+    if (open_http(a, err) == 0 && add_posts(a, err) == 0)
+        return a;
+    pthread_mutex_lock(&n->lock);
+    aim_stop(a);
+    pthread_mutex_unlock(&n->lock);
+    aim_free(a);
+    return NULL;
+}
+
+int notifier_aim(struct notifier *n, struct access *access, struct error *err)
+{
+    struct aim *a = aim_new(n, access, err);
+    if (!a)
+        return -1;
+    pthread_mutex_lock(&n->lock);
+    struct aim *oldest = n->old;
+    n->old = n->aim;
+    n->aim = a;
+    aim_stop(n->old);
+    bool first = !n->old;
+    pthread_mutex_unlock(&n->lock);
+    aim_free(oldest);
+    if (first)
+        tell_run(n, "start_ducc", -1);
+    return 0;
+}
+
+/* ---- life ---- */
+
+struct notifier *notifier_new(const char *file)
 {
     struct notifier *n = xcalloc(1, sizeof *n);
     pthread_mutex_init(&n->lock, NULL);
     pthread_cond_init(&n->changed, NULL);
     n->started = clock_monotonic();
-    n->file = (struct notify_target){.kind = NOTIFY_FILE,
-                                     .events = NOTIFY_IMAGES | NOTIFY_RUNS,
-                                     .where = file ? xstrdup(file) : NULL};
-    if (open_http(n, targets, site, err) < 0 || add_posts(n, targets, err) < 0) {
-        stop(n);
-        return -1;
-    }
-    tell_run(n, "start_ducc", -1);
-    *out = n;
-    return 0;
+    n->file = file ? xstrdup(file) : NULL;
+    return n;
 }
 
-void notifier_stop(struct notifier *n)
+void notifier_free(struct notifier *n)
 {
     if (!n)
         return;
     tell_run(n, "end_ducc", clock_monotonic() - n->started);
-    stop(n);
+    pthread_mutex_lock(&n->lock);
+    aim_stop(n->aim);
+    pthread_mutex_unlock(&n->lock);
+    aim_free(n->old);
+    aim_free(n->aim);
+    pthread_cond_destroy(&n->changed);
+    pthread_mutex_destroy(&n->lock);
+    free(n->file);
+    free(n);
 }

@@ -1,4 +1,4 @@
-#include "publisher/notify_delivery.h"
+#include "publisher/notifier_delivery.h"
 
 #include "base/file.h"
 #include "base/hmac.h"

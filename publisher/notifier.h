@@ -7,15 +7,17 @@
  * fit, or is not taken after NOTIFY_TRIES, is lost, and the log says so. A stop of the program
  * (base/cancel.h) ends what is under way to a webhook.
  *
- *     notifier_start()     tells "start_ducc"; ERROR_IO if a file cannot be written
+ *     notifier_new()
+ *     notifier_aim()       whom to tell: the first tells "start_ducc". The configuration was read
+ *                          again: another; what was told before goes where it was told
  *     notifier_tell()      from any thread
- *     notifier_stop()      tells "end_ducc"; NOTIFY_STOP_SECONDS later no try is begun any more
+ *     notifier_free()      tells "end_ducc"; NOTIFY_STOP_SECONDS later no try is begun any more
  */
-#ifndef PUBLISHER_NOTIFY_H
-#define PUBLISHER_NOTIFY_H
+#ifndef PUBLISHER_NOTIFIER_H
+#define PUBLISHER_NOTIFIER_H
 
 #include "base/digest.h"
-#include "registry/site.h"
+#include "base/error.h"
 
 #include <stdint.h>
 
@@ -39,7 +41,7 @@ struct notify_target {
     char *where;     /* path, or URL */
     char *secret;    /* of a webhook: the key that bodies are signed with; NULL: unsigned */
     char **argv;     /* of a command, NULL-ended */
-    size_t argc, argv_capacity;
+    size_t argc;
 };
 struct notify_targets {
     struct notify_target *items;
@@ -62,13 +64,15 @@ struct notification {
     const char *text;           /* why it failed, or was removed; NULL */
 };
 
+struct access;
 struct notifier;
-/* `targets` and `site` (for certificates) must live as long as the notifier; `file`, one more
- * target, may be NULL. */
-MUST_CHECK int notifier_start(const struct notify_targets *targets, const char *file,
-                              const struct site *site, struct notifier **out, struct error *err);
-/* NULL as notifier does nothing. */
+/* `file`, one more target whatever the configuration says, may be NULL. */
+struct notifier *notifier_new(const char *file);
+/* The targets and certificates are the configuration's (publisher/access.h), of which it keeps a
+ * reference. ERROR_IO if a file cannot be written: it goes on with what it had. From one thread. */
+MUST_CHECK int notifier_aim(struct notifier *notifier, struct access *access, struct error *err);
+/* NULL as notifier does nothing, in all that follow. */
 void notifier_tell(struct notifier *notifier, const struct notification *notification);
-void notifier_stop(struct notifier *notifier);
+void notifier_free(struct notifier *notifier);
 
 #endif
