@@ -7,6 +7,7 @@
  *     syntax       error    an entry that cannot be understood, or a file
  *     duplicate    error    what another entry wishes already
  *     registry     error    the site's rules refuse it
+ *                  warning  no entry of the recipe before has used the registry
  *     overlap      warning  two entries of one repository that can select the same tag
  *     unbounded    warning  a wildcard that takes every tag there is and will be
  *     docker-hub   warning  Docker Hub under two names; an image under both is a duplicate
@@ -54,6 +55,7 @@ void lint_add_file_error(struct lint *lint, const char *path, const struct error
  */
 struct lint_fresh {
     bool *wishes, *problems;
+    const struct recipe *before; /* borrowed; or NULL */
 };
 void lint_fresh_release(struct lint_fresh *fresh);
 /* `before` NULL: all of them. */

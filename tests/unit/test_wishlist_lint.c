@@ -89,6 +89,7 @@ static void test_lint__only_what_changed(void **state)
     } table[] = {
         {OLD, ""},
         {OLD "- debian\n", "12:syntax"},
+        {OLD "- b.example/x:1\n- b.example/y:1\n- docker.io/x:1\n", "12:registry"},
         {OLD "- ubuntu\n", "12:syntax"}, /* once more */
         {OLD "- a.example/x:1\n", "12:duplicate"},
         {OLD "- a.example/new:1\n", ""},
