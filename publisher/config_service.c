@@ -313,9 +313,33 @@ static int read_credentials(struct config_reader *r, const struct node *value, v
     return 0;
 }
 
+static int read_seconds(struct config_reader *r, const struct node *value, const char *key,
+                        double *out)
+{
+    uint64_t seconds;
+    if (config_read_duration(r, value, key, &seconds) < 0)
+        return -1;
+    if (seconds == 0)
+        return config_fail_at(r, value, "a fetch needs 1s at least");
+    *out = (double)seconds;
+    return 0;
+}
+
+static int read_silence(struct config_reader *r, const struct node *value, void *to)
+{
+    return read_seconds(r, value, "silence", &((struct source_settings *)to)->silence_seconds);
+}
+
+static int read_time_limit(struct config_reader *r, const struct node *value, void *to)
+{
+    return read_seconds(r, value, "limit", &((struct source_settings *)to)->limit_seconds);
+}
+
 static const struct config_key source_keys[] = {
     {"credentials", read_credentials, "a list of credentials", NODE_LIST},
     {"known_hosts", read_known_hosts, "the path of a file", NODE_TEXT},
+    {"silence", read_silence, "a time, such as 60s", NODE_TEXT},
+    {"limit", read_time_limit, "a time, such as 1h", NODE_TEXT},
     {0},
 };
 

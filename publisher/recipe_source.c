@@ -6,7 +6,6 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "state/state.h"
-#include "wishlist/source.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +14,20 @@ static void log_progress(void *arg, const char *source, const char *text)
 {
     (void)arg;
     log_info("list %s: %s", source, text);
+}
+
+struct source *recipe_source_open(const char *where, const char *state_dir,
+                                  const struct config *config, struct error *err)
+{
+    struct source_options options = {.state_dir = state_dir,
+                                     .settings = &config->sources,
+                                     .site = &config->site,
+                                     .progress = log_progress};
+    struct source *source = source_open(where, &options, err);
+    if (source && source_where(source)->plain)
+        log_warning("list %s: without TLS, anybody on the way can change it",
+                    source_where(source)->shown);
+    return source;
 }
 
 /* What is there now. */
@@ -46,19 +59,6 @@ static int load(struct source *source, struct recipe *out, struct error *out_sta
 }
 
 /* Below `base`, a state directory. */
-static struct source *open_source(const char *where, const char *base, const struct config *config,
-                                  struct error *err)
-{
-    struct source_options options = {.state_dir = base,
-                                     .settings = &config->sources,
-                                     .site = &config->site,
-                                     .progress = log_progress};
-    struct source *source = source_open(where, &options, err);
-    if (source && source_where(source)->plain)
-        log_warning("list %s: without TLS, anybody on the way can change it",
-                    source_where(source)->shown);
-    return source;
-}
 
 int recipe_from(const char *where, const char *state_dir, const struct config *config,
                 struct recipe *out, struct error *out_stale, struct error *err)
@@ -68,7 +68,7 @@ int recipe_from(const char *where, const char *state_dir, const struct config *c
     _cleanup_free_ char *base = state_base_dir(state_dir, err);
     if (!base)
         return -1;
-    _cleanup_source_ struct source *source = open_source(where, base, config, err);
+    _cleanup_source_ struct source *source = recipe_source_open(where, base, config, err);
     return source ? load(source, out, out_stale, err) : -1;
 }
 
@@ -76,7 +76,7 @@ static int look(const char *where, const char *scratch, const struct config *con
                 struct recipe *out, struct error *err)
 {
     bool changed;
-    _cleanup_source_ struct source *source = open_source(where, scratch, config, err);
+    _cleanup_source_ struct source *source = recipe_source_open(where, scratch, config, err);
     if (!source || source_refresh(source, &changed, err) < 0)
         return -1;
     return source_load(source, out, err);

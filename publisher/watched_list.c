@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "publisher/recipe_source.h"
 #include "publisher/recorder.h"
 
 #include <stdlib.h>
@@ -35,6 +36,7 @@ struct watched_list {
     struct source *source;
     struct recipe recipe;    /* the last good one */
     bool has_recipe, is_new; /* its problems have not been told yet */
+    struct error broken;     /* what the source has now is no recipe, and why */
     unsigned seed;
     pthread_mutex_t lock; /* guards what follows */
     struct timing *timings;
@@ -69,9 +71,7 @@ struct watched_list *watched_list_new(const struct configured_list *configured,
                                       const struct wish_settings *settings, struct access *access,
                                       const char *state_dir, struct error *err)
 {
-    struct source_options options = {
-        .state_dir = state_dir, .settings = &access->config.sources, .site = &access->config.site};
-    struct source *source = source_open(configured->source, &options, err);
+    struct source *source = recipe_source_open(configured->source, state_dir, &access->config, err);
     if (!source)
         return NULL;
     struct watched_list *l = xcalloc(1, sizeof *l);
@@ -99,6 +99,7 @@ void watched_list_unref(struct watched_list *l)
         return;
     source_free(l->source);
     recipe_release(&l->recipe);
+    error_release(&l->broken);
     access_unref(l->access);
     free((void *)(uintptr_t)l->settings.repository);
     for (size_t i = 0; i < l->settings.platform_count; i++)
@@ -146,11 +147,20 @@ static int ask(struct watched_list *l, struct error *err)
     bool changed;
     if (source_refresh(l->source, &changed, err) < 0)
         return -1;
+    if (!changed && l->broken.kind != ERROR_NONE) { /* said again until it is mended */
+        error_copy(err, &l->broken);
+        return -1;
+    }
+    error_release(&l->broken);
     if (!changed && l->has_recipe)
         return 0;
     if (!changed)
-        source_use_good(l->source); /* without one, what is wrong is said again */
-    return load(l, err) < 0 ? -1 : source_accept(l->source, err);
+        source_use_good(l->source);
+    if (load(l, err) < 0) {
+        error_copy(&l->broken, err);
+        return -1;
+    }
+    return source_accept(l->source, err);
 }
 
 /* What was good before stays in force. *out_why is set if that is all there is. */

@@ -20,6 +20,7 @@
 
 #define REQUEST_BYTES_MAX ((size_t)32 << 20)
 #define TELL_SECONDS      1.0
+#define PROGRESS_SECONDS  30.0 /* from one to the next; the first ones come sooner */
 
 struct fetch {
     json_t *root; /* what `request` borrows from */
@@ -27,6 +28,7 @@ struct fetch {
     git_repository *mirror;
     git_remote *remote;
     double told; /* when something was said last */
+    double progress_told, progress_pause;
     bool key_tried, agent_tried, password_tried;
     struct error why; /* set by our callbacks, when it is they that give up */
 };
@@ -40,6 +42,17 @@ static bool is_time(struct fetch *f)
     if (now - f->told < TELL_SECONDS)
         return false;
     f->told = now;
+    return true;
+}
+
+/* A fetch of seconds says how far it is, and one of an hour does not fill the log. */
+static bool is_time_for_progress(struct fetch *f)
+{
+    if (f->told - f->progress_told < f->progress_pause)
+        return false;
+    f->progress_told = f->told;
+    f->progress_pause =
+        f->progress_pause * 2 < PROGRESS_SECONDS ? f->progress_pause * 2 : PROGRESS_SECONDS;
     return true;
 }
 
@@ -145,6 +158,10 @@ static int on_progress(const git_indexer_progress *p, void *arg)
                          (unsigned long long)f->request.max_bytes);
     if (!is_time(f))
         return 0;
+    if (!is_time_for_progress(f)) {
+        tell("alive");
+        return 0;
+    }
     _cleanup_free_ char *line =
         p->received_objects < p->total_objects || p->total_deltas == 0
             ? xasprintf("progress %u of %u objects, %.1f MB", p->received_objects, p->total_objects,
@@ -389,7 +406,8 @@ static int run(struct fetch *f, struct error *err)
 
 _Noreturn void git_fetch_main(void)
 {
-    struct fetch f = {.told = clock_monotonic()};
+    double now = clock_monotonic();
+    struct fetch f = {.told = now, .progress_told = now, .progress_pause = TELL_SECONDS};
     struct error err = ERROR_INIT;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     int status = run(&f, &err) < 0 ? tell_error(&err) : 0;
