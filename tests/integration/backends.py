@@ -31,6 +31,9 @@ class Directory:
     def revisions(self):
         return None
 
+    def collect(self):
+        """CernVM-FS's own garbage collection, of all that the last revision does not hold."""
+
     def close(self):
         pass
 
@@ -40,7 +43,7 @@ class StandIn(StandInRepository):
 
     def __init__(self, top, name="images.test.example"):
         super().__init__(os.path.join(top, "cvmfs-standin"), name)
-        self.create()
+        self.create("-z")
         self.argument = name
         self.view = self.client
 
@@ -50,6 +53,9 @@ class StandIn(StandInRepository):
 
     def revisions(self):
         return self.revision()
+
+    def collect(self):
+        self.server("gc", "-r", "0", "-f", self.name)
 
     def close(self):
         pass
@@ -62,7 +68,7 @@ class Real:
 
     def __init__(self, _top):
         self.argument = next(tempfile._get_candidate_names()).strip("_").replace("_", "-") + ".test.example.org"
-        run("cvmfs_server", "mkfs", "-o", "root", self.argument)
+        run("cvmfs_server", "mkfs", "-z", "-g", "-o", "root", self.argument)
         self.view = f"/var/spool/cvmfs/{self.argument}/rdonly"
 
     def environment(self):
@@ -75,6 +81,9 @@ class Real:
 
     def revisions(self):
         return int(os.getxattr(self.view, "user.revision"))
+
+    def collect(self):
+        run("cvmfs_server", "gc", "-r", "0", "-f", self.argument)
 
     def close(self):
         run("cvmfs_server", "rmfs", "-f", self.argument)

@@ -88,6 +88,20 @@ class KnownFilesTest(FailureTest):
             shutil.rmtree(os.path.join(top, place("flat", image.config_digest)))
 
     @on_every_backend
+    def test_what_the_links_were_made_from_is_collected(self, backend):
+        """`ducc gc` takes the old version away, CernVM-FS every object of the old revisions: contents live on."""
+        registry = self.registry()
+        old, _ = self.publish(backend, registry, b"1")
+        new, second = self.publish(backend, registry, b"2")
+        self.assertEqual(second["known_files"], 40 + 1 + 3)
+        self.ducc(backend).run("gc", "--grace-period", "0", backend.argument, check=0)
+        for digest in old.layer_digests:
+            self.assertFalse(os.path.exists(os.path.join(backend.view, place("layers", digest))))
+        backend.collect()
+        self.assert_whole(backend, new, b"2")
+        backend.assert_sound(self)
+
+    @on_every_backend
     def test_another_tag_of_the_repository(self, backend):
         registry = self.registry()
         self.publish(backend, registry, b"1", "known/image:1")
