@@ -30,17 +30,8 @@ static int record_lists(struct workers *workers, const struct wishes *wishes, st
     return 0;
 }
 
-/* The names that the earlier groups for the same repository have taken. */
-static struct name_set *names_for(struct wish_group *const groups, struct name_set **sets, size_t i)
-{
-    for (size_t k = 0; k < i; k++)
-        if (strcmp(groups[k].repository, groups[i].repository) == 0)
-            return name_set_ref(sets[k]);
-    return name_set_new();
-}
-
 static int submit(const struct convert_options *o, struct workers *workers, struct wish_group *g,
-                  struct name_set *names, struct error *err)
+                  struct error *err)
 {
     struct worker *worker;
     if (workers_get(workers, g->repository, &worker, err) < 0)
@@ -50,28 +41,12 @@ static int submit(const struct convert_options *o, struct workers *workers, stru
                                                             .platforms = g->platforms,
                                                             .platform_count = g->platform_count,
                                                             .list = &g->list,
-                                                            .names = names,
+                                                            .names = g->names,
                                                             .urgency = URGENCY_POLL,
                                                             .again = o->again});
     worker_submit(worker, order, &g->wanted);
     order_unref(order);
     return 0;
-}
-
-static int submit_all(const struct convert_options *o, struct workers *workers,
-                      struct wishes *wishes, struct error *err)
-{
-    struct name_set **sets = xcalloc(wishes->count + 1, sizeof(struct name_set *));
-    int result = 0;
-    for (size_t i = 0; i < wishes->count; i++) {
-        sets[i] = names_for(wishes->groups, sets, i);
-        if (result == 0)
-            result = submit(o, workers, &wishes->groups[i], sets[i], err);
-    }
-    for (size_t i = 0; i < wishes->count; i++)
-        name_set_unref(sets[i]);
-    free(sets);
-    return result;
 }
 
 static int work(const struct convert_options *o, struct workers *workers, struct wishes *wishes,
@@ -80,8 +55,9 @@ static int work(const struct convert_options *o, struct workers *workers, struct
     for (size_t i = 0; i < wishes->failed_count; i++)
         report_result(workers->report, &wishes->failed[i]);
     wishes->failed_count = 0;
-    if (submit_all(o, workers, wishes, err) < 0)
-        return -1;
+    for (size_t i = 0; i < wishes->count; i++)
+        if (submit(o, workers, &wishes->groups[i], err) < 0)
+            return -1;
     if (!o->worker.dry_run) /* which leaves its layers to the real run */
         workers_sweep(workers);
     const struct error *broken = workers_drain(workers);

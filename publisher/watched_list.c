@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define JITTER      10 /* per cent of an interval, less or more */
-#define RETRY_AFTER 60 /* seconds, if a repository could not be opened */
+#define RETRY_AFTER 60 /* seconds, at most: a repository could not be opened, a registry hung */
 
 /* Entries of one interval. */
 struct timing {
@@ -23,6 +23,7 @@ struct timing {
 struct turn {
     struct watched_list *list; /* it holds a reference */
     struct turn *next;
+    uint64_t visit; /* when it began */
     uint64_t interval;
     char *registry, *repository;
 };
@@ -38,6 +39,7 @@ struct watched_list {
     bool has_recipe, is_new; /* its problems have not been told yet */
     struct error broken;     /* what the source has now is no recipe, and why */
     unsigned seed;
+    uint64_t visits;
     pthread_mutex_t lock; /* guards what follows */
     struct timing *timings;
     size_t timing_count, timing_capacity;
@@ -197,7 +199,7 @@ static void end_turn(void *arg)
     watched_list_unref(l);
 }
 
-/* NULL: the last one has not ended. */
+/* NULL: that of an earlier visit has not ended. */
 static struct turn *begin_turn(struct watched_list *l, uint64_t interval, const char *repository,
                                const char *registry)
 {
@@ -205,16 +207,48 @@ static struct turn *begin_turn(struct watched_list *l, uint64_t interval, const 
     pthread_mutex_lock(&l->lock);
     bool busy = false;
     for (struct turn *t = l->turns; t; t = t->next)
-        busy |= t->interval == interval && strcmp(t->registry, registry) == 0 &&
-                strcmp(t->repository, repository) == 0;
+        busy |= t->visit != l->visits && t->interval == interval &&
+                strcmp(t->registry, registry) == 0 && strcmp(t->repository, repository) == 0;
     if (!busy) {
         turn = xcalloc(1, sizeof *turn);
-        *turn = (struct turn){watched_list_ref(l), l->turns, interval, xstrdup(registry),
-                              xstrdup(repository)};
+        *turn = (struct turn){.list = watched_list_ref(l),
+                              .next = l->turns,
+                              .visit = l->visits,
+                              .interval = interval,
+                              .registry = xstrdup(registry),
+                              .repository = xstrdup(repository)};
         l->turns = turn;
     }
     pthread_mutex_unlock(&l->lock);
     return turn;
+}
+
+/* ---- time ---- */
+
+static int64_t next_time(struct watched_list *l, int64_t now, uint64_t interval)
+{
+    int64_t spread = (int64_t)interval * JITTER / 100;
+    int64_t jitter = spread ? rand_r(&l->seed) % (2 * spread + 1) - spread : 0;
+    return now + (int64_t)interval + jitter;
+}
+
+static struct timing *timing_of(struct watched_list *l, uint64_t interval)
+{
+    for (size_t i = 0; i < l->timing_count; i++)
+        if (l->timings[i].interval == interval)
+            return &l->timings[i];
+    ARRAY_GROW(l->timings, l->timing_count, l->timing_capacity);
+    l->timings[l->timing_count] = (struct timing){interval, 0};
+    return &l->timings[l->timing_count++];
+}
+
+/* Sooner than its interval says. */
+static void hasten(struct watched_list *l, const struct visit *v, uint64_t interval)
+{
+    struct timing *t = timing_of(l, interval);
+    int64_t next = v->now + (interval < RETRY_AFTER ? (int64_t)interval : RETRY_AFTER);
+    if (t->next <= v->now || t->next > next)
+        t->next = next;
 }
 
 /* ---- submitting ---- */
@@ -236,26 +270,27 @@ static struct worker *find_worker(struct visit *v, const char *repository)
 
 /* Names of a group that is not looked at now are its own all the same: a wildcard of a later group
  * must not take them. */
-static void reserve_names(const struct wish_group *g, const struct wanted_list *wanted,
-                          struct name_set *names)
+static void reserve_names(const struct wish_group *g, const struct wanted_list *wanted)
 {
     for (size_t i = 0; i < wanted->count; i++) {
         if (wanted->items[i].selector)
             continue;
         _cleanup_free_ char *name = reference_name(&wanted->items[i].ref);
         _cleanup_free_ char *public_name = path_join(g->list.prefix ? g->list.prefix : "", name);
-        name_set_add(names, public_name);
+        name_set_add(g->names, public_name);
     }
 }
 
 static void submit(struct watched_list *l, struct visit *v, struct worker *worker,
                    const struct wish_group *g, const char *registry, struct wanted_list *wanted,
-                   struct name_set *names)
+                   bool changed)
 {
     struct turn *turn = begin_turn(l, g->interval, g->repository, registry);
     if (!turn) {
         log_debug("list %s: %s is still being looked at", l->name, registry);
-        reserve_names(g, wanted, names);
+        if (changed) /* what is new in it must not wait for a whole interval */
+            hasten(l, v, g->interval);
+        reserve_names(g, wanted);
         wanted_release(wanted);
         return;
     }
@@ -264,7 +299,7 @@ static void submit(struct watched_list *l, struct visit *v, struct worker *worke
                                                             .platforms = g->platforms,
                                                             .platform_count = g->platform_count,
                                                             .list = &g->list,
-                                                            .names = names,
+                                                            .names = g->names,
                                                             .urgency = URGENCY_POLL,
                                                             .again = v->again,
                                                             .heeds_pauses = true,
@@ -276,7 +311,7 @@ static void submit(struct watched_list *l, struct visit *v, struct worker *worke
 
 /* The group's wishes of one registry after the other. */
 static void submit_group(struct watched_list *l, struct visit *v, struct wish_group *g,
-                         struct name_set *names)
+                         bool changed)
 {
     struct worker *worker = find_worker(v, g->repository);
     while (worker && g->wanted.count > 0) {
@@ -293,28 +328,11 @@ static void submit_group(struct watched_list *l, struct visit *v, struct wish_gr
             wanted.items[wanted.count++] = *wish;
         }
         g->wanted.count = left;
-        submit(l, v, worker, g, registry, &wanted, names);
+        submit(l, v, worker, g, registry, &wanted, changed);
     }
 }
 
-/* ---- time ---- */
-
-static int64_t next_time(struct watched_list *l, int64_t now, uint64_t interval)
-{
-    int64_t spread = (int64_t)interval * JITTER / 100;
-    int64_t jitter = spread ? rand_r(&l->seed) % (2 * spread + 1) - spread : 0;
-    return now + (int64_t)interval + jitter;
-}
-
-static struct timing *timing_of(struct watched_list *l, uint64_t interval)
-{
-    for (size_t i = 0; i < l->timing_count; i++)
-        if (l->timings[i].interval == interval)
-            return &l->timings[i];
-    ARRAY_GROW(l->timings, l->timing_count, l->timing_capacity);
-    l->timings[l->timing_count] = (struct timing){interval, 0};
-    return &l->timings[l->timing_count++];
-}
+/* ---- visiting ---- */
 
 static bool is_due(struct watched_list *l, const struct visit *v, uint64_t interval, bool changed)
 {
@@ -368,25 +386,15 @@ static void record(struct visit *v, const struct wishes *wishes, const struct er
     }
 }
 
-/* Groups for one repository share the set of names: of two that want one, the first gets it. */
 static void submit_due(struct watched_list *l, struct visit *v, struct wishes *wishes, bool changed)
 {
-    struct name_set **sets = xcalloc(wishes->count + 1, sizeof(struct name_set *));
     for (size_t i = 0; i < wishes->count; i++) {
         struct wish_group *g = &wishes->groups[i];
-        for (size_t k = 0; k < i && !sets[i]; k++)
-            if (strcmp(wishes->groups[k].repository, g->repository) == 0)
-                sets[i] = name_set_ref(sets[k]);
-        if (!sets[i])
-            sets[i] = name_set_new();
         if (is_due(l, v, g->interval, changed))
-            submit_group(l, v, g, sets[i]);
+            submit_group(l, v, g, changed);
         else
-            reserve_names(g, &g->wanted, sets[i]);
+            reserve_names(g, &g->wanted);
     }
-    for (size_t i = 0; i < wishes->count; i++)
-        name_set_unref(sets[i]);
-    free(sets);
 }
 
 void watched_list_visit(struct watched_list *l, struct visit *v)
@@ -394,6 +402,7 @@ void watched_list_visit(struct watched_list *l, struct visit *v)
     _cleanup_wishes_ struct wishes wishes = {0};
     struct error err = ERROR_INIT;
     _cleanup_error_ struct error why = ERROR_INIT;
+    l->visits++;
     refresh(l, v, &why);
     if (l->has_recipe && wishes_add_recipe(&wishes, &l->recipe, &l->settings, &err) < 0) {
         v->failed++;

@@ -20,6 +20,7 @@ void wishes_release(struct wishes *w)
         free(g->repository);
         release_platforms(g->platforms, g->platform_count);
         recipe_list_release(&g->list);
+        name_set_unref(g->names);
         wanted_release(&g->wanted);
     }
     for (size_t i = 0; i < w->list_count; i++)
@@ -58,14 +59,25 @@ static void set_platforms(struct wish_group *g, const struct wish_settings *sett
 
 /* ---- groups ---- */
 
+/* Of the groups before it for the same repository. */
+static struct name_set *names_for(const struct wishes *w, const char *repository)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (strcmp(w->groups[i].repository, repository) == 0)
+            return name_set_ref(w->groups[i].names);
+    return name_set_new();
+}
+
 static struct wish_group *add_group(struct wishes *w, const char *repository,
                                     const struct wish_settings *settings)
 {
+    struct name_set *names = names_for(w, repository);
     ARRAY_GROW(w->groups, w->count, w->capacity);
     struct wish_group *g = &w->groups[w->count++];
     *g = (struct wish_group){.repository = xstrdup(repository),
                              .policy = settings->policy,
-                             .interval = settings->interval};
+                             .interval = settings->interval,
+                             .names = names};
     return g;
 }
 

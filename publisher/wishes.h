@@ -10,6 +10,7 @@
 #ifndef PUBLISHER_WISHES_H
 #define PUBLISHER_WISHES_H
 
+#include "publisher/name_set.h"
 #include "publisher/report.h"
 #include "publisher/resolve.h"
 #include "registry/manifest.h"
@@ -24,6 +25,7 @@ struct wish_group {
     size_t platform_count;
     uint64_t interval;       /* seconds between two polls; 0: not said */
     struct recipe_list list; /* a copy; all zero: no list's */
+    struct name_set *names;  /* shared by the groups of one repository */
     struct wanted_list wanted;
 };
 

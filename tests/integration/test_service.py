@@ -79,6 +79,22 @@ class PollTest(ServiceTest):
         self.assertTrue(self.is_published(backend, names["small"], small))
         self.assert_nothing_of(backend, names["large"], large)
 
+    def test_lists_of_one_repository_and_registry_are_all_looked_at(self):
+        """Each with what it says; of two entries that mean one name the first gets it."""
+        source, backend = self.registry(), Directory(self.scratch)
+        images = {tag: source.push_image("a/b", tag, [layer(tag)]) for tag in ("1", "2")}
+        name = f"{source.host}/a/b"
+        with open(self.path("list.yaml"), "w", encoding="utf-8") as out:
+            json.dump({"version": 2, "lists": [
+                {"repository": backend.argument, "prefix": "site", "images": [f"http://{name}:1", f"http://{name}:*"]},
+                {"repository": backend.argument, "prefix": "few", "limits": {"tags": 1},
+                 "images": [f"http://{name}:*"]}]}, out)
+        result = self.poll(self.ducc(backend), self.configure([self.path("list.yaml")]), status=1)
+        for tag, image in images.items():
+            self.assertTrue(self.is_published(backend, f"site/{name}:{tag}", image), result.stdout)
+        self.assertFalse(os.path.exists(os.path.join(backend.view, "few")))
+        self.assertIn("selects 2 tags, more than the 1 that its list allows", str(self.errors))
+
     def test_no_lists(self):
         config = self.configure([])
         self.assertIn('key "lists"', self.poll(self.ducc(), config, status=2).stderr)
