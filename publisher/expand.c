@@ -117,6 +117,8 @@ static bool was_wanted(const struct resolve_options *o, const struct wanted *w, 
 static void keep_known(const struct resolve_options *o, const struct wanted *w,
                        const struct tag_list *list, struct expansion *out)
 {
+    if (!o->target->repository)
+        return; /* nobody looks at one */
     struct document_source source = source_of(o);
     struct known_tags known = {0};
     struct error ignored = ERROR_INIT;

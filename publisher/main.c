@@ -6,6 +6,7 @@
 #include "publisher/access.h"
 #include "publisher/check_commands.h"
 #include "publisher/check_config.h"
+#include "publisher/commands_diff.h"
 #include "publisher/commands_lint.h"
 #include "publisher/commands_plan.h"
 #include "publisher/commands_registry.h"
@@ -174,6 +175,19 @@ static int run_plan(const struct options *o)
     for (size_t i = 0; i < p.settings.platform_count; i++)
         platform_release(&platforms[i]);
     free(platforms);
+    return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
+}
+
+static int run_diff(const struct options *o)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    struct diff_options d = {.old = o->arguments[0],
+                             .new = o->arguments[1],
+                             .config = o->config,
+                             .authfile = o->authfile,
+                             .offline = o->offline,
+                             .json = o->json};
+    enum exit_status status = diff_command(&d, &err);
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
 }
 
@@ -373,6 +387,8 @@ int main(int argc, char **argv)
         status = run_rebuild(&o);
     else if (o.command & (COMMAND_POLL | COMMAND_LOOP | COMMAND_DAEMON))
         status = run_service(&o);
+    else if (o.command == COMMAND_DIFF)
+        status = run_diff(&o);
     else if (o.command == COMMAND_PLAN)
         status = run_plan(&o);
     else if (o.command == COMMAND_CHECK_CONFIG)

@@ -36,6 +36,7 @@ enum option_id {
     OPTION_NOW,
     OPTION_CVMFS_GC,
     OPTION_ONLINE,
+    OPTION_OFFLINE,
     OPTION_STRICT,
     OPTION_SINCE,
     OPTION_FORMAT,
@@ -89,6 +90,8 @@ static const struct option_spec {
      "look only at entries that are new or changed since this git revision"},
     {"online", 0, NULL, COMMAND_LINT, OPTION_ONLINE,
      "ask the registries whether the images are there, and how large they are"},
+    {"offline", 0, NULL, COMMAND_DIFF, OPTION_OFFLINE,
+     "do not ask registries which tags become wanted and unwanted"},
     {"strict", 0, NULL, COMMAND_LINT, OPTION_STRICT, "warnings fail, too (exit status 1)"},
     {"format", 0, "text|json|github|gitlab", COMMAND_LINT, OPTION_FORMAT,
      "how to write what is found; github and gitlab show it beside the lines of a merge request"},
@@ -162,6 +165,9 @@ static const struct command_spec {
     {"plan", COMMAND_PLAN, "RECIPE...",
      "Say what convert would do now: fetch, publish, move, leave and refuse. Changes nothing.", 1,
      SIZE_MAX},
+    {"diff", COMMAND_DIFF, "OLD NEW",
+     "Say what a change of a list means: entries, settings, and which names become (un)wanted.", 2,
+     2},
     {"convert-single-image", COMMAND_CONVERT_SINGLE, "IMAGE REPO", "Publish one image.", 2, 2},
     {"poll", COMMAND_POLL, "",
      "Publish what all lists of the configuration wish, and end: for timers.", 0, 0},
@@ -338,6 +344,9 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         return 0;
     case OPTION_ONLINE:
         o->online = true;
+        return 0;
+    case OPTION_OFFLINE:
+        o->offline = true;
         return 0;
     case OPTION_STRICT:
         o->strict = true;

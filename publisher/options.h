@@ -56,6 +56,7 @@ struct options {
     const char *since;      /* --changed-since of lint */
     const char *format;     /* --format of lint */
     bool online, strict;    /* of lint */
+    bool offline;           /* of diff */
     const char *config;     /* --config */
     const char *authfile;   /* --authfile */
     const char *notification_file;

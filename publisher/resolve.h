@@ -50,8 +50,10 @@ struct recorder;
 struct resolve_options {
     struct recorder *recorder; /* publisher/recorder.h; NULL: nothing is recorded */
     struct registry_client *client;
-    const struct plan_target *target; /* with the Podman store's lists as published, */
-    pthread_rwlock_t *podman_lock;    /* which are read with this held for reading */
+    /* With the Podman store's lists as published. Without a repository only expand() works, and
+     * `again` must be set. */
+    const struct plan_target *target;
+    pthread_rwlock_t *podman_lock;    /* held for reading those lists */
     const struct platform *platforms; /* wanted of an index; at least one */
     size_t platform_count;
     const struct site *site; /* for its signature rules; or NULL */
