@@ -108,7 +108,8 @@ static int write_and_sync(const char *path, const void *bytes, size_t len, mode_
 
 int file_write(const char *path, const void *bytes, size_t len, mode_t mode, struct error *err)
 {
-    _cleanup_free_ char *temporary = xasprintf("%s.%d.tmp", path, (int)getpid());
+    /* Other threads may be writing the same. */
+    _cleanup_free_ char *temporary = xasprintf("%s.%d.tmp", path, (int)gettid());
     if (write_and_sync(temporary, bytes, len, mode) < 0 || rename(temporary, path) < 0 ||
         sync_directory_of(path) < 0) {
         int saved = errno;

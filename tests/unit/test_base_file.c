@@ -7,11 +7,13 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "base/path.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -55,6 +57,32 @@ static void test_file__write_then_read(void **state)
     assert_int_equal(b.len, 12);
     assert_memory_equal(b.data, "in front:a\0b", 13);
     assert_int_equal(count_entries(dir), 1); /* no temporary file is left */
+}
+
+struct writers {
+    const char *path;
+    atomic_int failed;
+};
+
+static void write_it(void *arg, size_t i)
+{
+    struct writers *w = arg;
+    _cleanup_error_ struct error err = ERROR_INIT;
+    (void)i;
+    if (file_write(w->path, "same", 4, 0600, &err) < 0)
+        atomic_fetch_add(&w->failed, 1);
+}
+
+static void test_file__threads_may_write_the_same(void **state)
+{
+    (void)state;
+    _cleanup_error_ struct error err = ERROR_INIT;
+    _cleanup_free_ char *dir = below("threads"), *path = below("threads/f");
+    struct writers w = {.path = path};
+    assert_int_equal(dir_make(dir, 0755, &err), 0);
+    parallel_for(64, 8, write_it, &w);
+    assert_int_equal(w.failed, 0);
+    assert_int_equal(count_entries(dir), 1);
 }
 
 /* A reader that opened the old file keeps it: the new one took its name, not its bytes. */
@@ -224,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file__write_then_read),
+        cmocka_unit_test(test_file__threads_may_write_the_same),
         cmocka_unit_test(test_file__write_replaces_the_name),
         cmocka_unit_test(test_file__failed_write_leaves_the_old),
         cmocka_unit_test(test_file__read_errors),
