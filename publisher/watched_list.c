@@ -132,11 +132,7 @@ int64_t watched_list_due(struct watched_list *l)
 static int load(struct watched_list *l, struct error *err)
 {
     struct recipe recipe = RECIPE_INIT;
-    struct recipe_loader loader = {.base = source_base(l->source),
-                                   .revision = source_revision(l->source),
-                                   .read = source_read,
-                                   .arg = l->source};
-    if (recipe_load(&loader, source_path(l->source), &recipe, err) < 0)
+    if (source_load(l->source, &recipe, err) < 0)
         return -1;
     recipe_release(&l->recipe);
     l->recipe = recipe;

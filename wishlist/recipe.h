@@ -129,6 +129,7 @@ struct recipe {
 /* Where a recipe, what it includes, and its keys are read from. */
 struct recipe_loader {
     const char *base;     /* put before a path in messages: "/srv/lists/", "https://host/x.git//" */
+    const char *behind;   /* put behind it, so that it says all: "@BRANCH"; NULL: nothing */
     const char *revision; /* of what is read: a commit, an ETag; NULL: none */
     /* The whole of a file into *out (appended). `path` is clean and relative (base/path.h): no
      * include leads out of the loader's folder. ERROR_LIMIT above max_bytes. */

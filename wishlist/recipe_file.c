@@ -56,6 +56,12 @@ static int read_named(struct file_reader *f, const struct node *path, const char
     return 0;
 }
 
+/* Owned. */
+static char *shown_path(const struct recipe_loader *loader, const char *path)
+{
+    return xasprintf("%s%s%s", loader->base, path, loader->behind ? loader->behind : "");
+}
+
 int recipe_read_key(struct file_reader *f, const struct node *path, struct recipe_key *out,
                     struct mistake *m)
 {
@@ -63,8 +69,8 @@ int recipe_read_key(struct file_reader *f, const struct node *path, struct recip
     _cleanup_free_ char *resolved = NULL;
     if (read_named(f, path, "signature", LIMIT_PUBLIC_KEY_BYTES, &resolved, &bytes, m) < 0)
         return -1;
-    *out = (struct recipe_key){xasprintf("%s%s", f->all->loader->base, resolved),
-                               xstrndup(bytes.data, bytes.len)};
+    *out =
+        (struct recipe_key){shown_path(f->all->loader, resolved), xstrndup(bytes.data, bytes.len)};
     return 0;
 }
 
@@ -318,9 +324,9 @@ static int read_bytes(struct file_reader *f, const struct buf *bytes)
     _cleanup_mistake_ struct mistake m = {0};
     f->file = recipe->file_count;
     ARRAY_GROW(recipe->files, recipe->file_count, recipe->file_capacity);
-    const char *name = xasprintf("%s%s", r->loader->base, f->path);
+    char *name = shown_path(r->loader, f->path);
     recipe->files[recipe->file_count++] =
-        (struct recipe_file){(char *)name, revision ? xstrdup(revision) : NULL};
+        (struct recipe_file){name, revision ? xstrdup(revision) : NULL};
     if (document_read(name, bytes->data, bytes->len, &root, r->err) < 0)
         return -1;
     if (read_root(f, &root, &m) == 0)

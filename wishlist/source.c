@@ -265,7 +265,11 @@ int source_read(void *arg, const char *path, size_t max_bytes, struct buf *out, 
 
 int source_load(struct source *s, struct recipe *out, struct error *err)
 {
-    struct recipe_loader loader = {
-        .base = s->base, .revision = source_revision(s), .read = source_read, .arg = s};
+    _cleanup_free_ char *branch = s->url.branch ? xasprintf("@%s", s->url.branch) : NULL;
+    struct recipe_loader loader = {.base = s->base,
+                                   .behind = branch,
+                                   .revision = source_revision(s),
+                                   .read = source_read,
+                                   .arg = s};
     return recipe_load(&loader, s->url.path, out, err);
 }

@@ -37,10 +37,10 @@ class SourceTest(ServiceTest):
         self.work.push(*push)
         return commit
 
-    def take(self, url, status=0, env=None):
-        """One pass over the list; the tags that were published by it. Every run is a new process."""
+    def take(self, *urls, status=0, env=None):
+        """One pass over the lists; the tags that were published by it. Every run is a new process."""
         self.source.requests.clear()
-        config = self.configure([url], sources=self.settings.get("sources", {}),
+        config = self.configure(urls, sources=self.settings.get("sources", {}),
                                 registries=self.settings.get("registries", {}))
         result = self.poll(self.program, config, status=status, env=env)
         self.assertNotIn("Sanitizer", result.stderr)

@@ -1,6 +1,7 @@
 """Lists in git repositories, from real servers: what is merged is published, and what goes wrong leaves the last good list
 in force."""
 
+import json
 import os
 import time
 import unittest
@@ -35,6 +36,27 @@ class GitTest(SourceTest):
         self.assertEqual(blobs, {self.images["3"].config_digest, *self.images["3"].layer_digests})
         self.assertEqual(self.take(self.url), [])
 
+    def test_what_asked_for_an_image_is_known(self):
+        """List, line and commit; and a list on another branch is another list."""
+        commits = [self.commit("1"), None]
+        self.take(self.url)
+        commits[1] = self.commit("3", "1", "2")
+        self.take(self.url)
+        for tag, line, commit in (("1", 4, commits[0]), ("2", 6, commits[1])):
+            why = json.loads(self.program.run("why", "--json", self.name(tag), check=True).stdout)
+            asking = self.url + ":%d@%s"
+            self.assertEqual(why["image"]["published_for"], asking % (line, commit))
+            (now,) = why["asked_by"]
+            self.assertEqual((now["list"], now["revision"]), (self.url, commits[1]))
+            self.assertEqual(now["line"], {"1": 5, "2": 6}[tag])
+        self.work.git("checkout", "-q", "-b", "other")
+        self.work.commit(list_yaml=self.text("4"))
+        self.work.push(branch="other")
+        self.assertEqual(self.take(self.url, self.url.replace("@main", "@other")), ["4"])
+        for tag, branch in (("2", "main"), ("4", "other")):
+            why = json.loads(self.program.run("why", "--json", self.name(tag), check=True).stdout)
+            self.assertEqual([each["list"].rsplit("@")[-1] for each in why["asked_by"]], [branch])
+
     def test_forced_elsewhere_gone_and_broken(self):
         self.commit("1", "2")
         self.assertEqual(self.take(self.url), ["1", "2"])
@@ -45,7 +67,7 @@ class GitTest(SourceTest):
         self.assertEqual(self.published(), ["1", "2", "3"], "what is not wanted any more is not taken away")
         self.work.commit(list_yaml="version: 2\nimages: [\n")
         self.work.push()
-        self.assert_in_force(self.url, r"list.yaml:3:1: ", "1", "3")
+        self.assert_in_force(self.url, r"list.yaml@main:3:1: ", "1", "3")
         self.work.git("rm", "-q", "list.yaml")
         self.work.commit(other_yaml=self.text("1"))
         self.work.push()
@@ -94,7 +116,7 @@ class GitTest(SourceTest):
         print(f"list at an interval of 1 s: {seconds:.2f} s from push to published", flush=True)
         self.work.commit(list_yaml="]\n")
         self.work.push()
-        self.wait_for(lambda: service.log().count("list.yaml:1:1: ") > 2, service, message="reporting it each time")
+        self.wait_for(lambda: service.log().count("list.yaml@main:1:1: ") > 2, service, message="reporting it each time")
         self.commit("2", "3")
         self.wait_published(self.backend, self.name("3"), self.images["3"], service)
         self.assertEqual(service.stop(), 0)

@@ -31,7 +31,7 @@ static int read_file(void *arg, const char *path, size_t max_bytes, struct buf *
 
 static int load(struct files *files, const char *path, struct recipe *out, struct error *err)
 {
-    struct recipe_loader loader = {"mem://", "abc123", read_file, files};
+    struct recipe_loader loader = {"mem://", NULL, "abc123", read_file, files};
     *out = (struct recipe)RECIPE_INIT;
     return recipe_load(&loader, path, out, err);
 }
