@@ -348,7 +348,7 @@ static int print_help(const struct options *o)
         command = about.command;
         options_release(&about);
     }
-    _cleanup_free_ char *text = options_help(command);
+    _cleanup_free_ char *text = o->manual ? options_manual(DUCC_VERSION) : options_help(command);
     fputs(text, stdout);
     return EXIT_OK;
 }

@@ -8,6 +8,7 @@
 
 enum option_id {
     OPTION_HELP,
+    OPTION_MANUAL,
     OPTION_JSON,
     OPTION_VERBOSE,
     OPTION_QUIET,
@@ -145,6 +146,7 @@ static const struct option_spec {
     {"verbose", 'v', NULL, ALL, OPTION_VERBOSE, "log what is of interest when something is wrong"},
     {"quiet", 'q', NULL, ALL, OPTION_QUIET, "log warnings and errors only"},
     {"help", 'h', NULL, ALL, OPTION_HELP, "this text"},
+    {"manual", 0, NULL, COMMAND_HELP, OPTION_MANUAL, "print the manual page ducc(1)"},
     {"overwrite-layers", 'f', NULL, CONVERTS, OPTION_OLD_FLAG, NULL},
     {"skip-thin-image", 'i', NULL, CONVERTS, OPTION_OLD_FLAG, NULL},
     {"thin-image-name", 0, "NAME", CONVERTS, OPTION_OLD_VALUE, NULL},
@@ -261,6 +263,9 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
     switch (spec->id) {
     case OPTION_HELP:
         o->help = true;
+        return 0;
+    case OPTION_MANUAL:
+        o->manual = true;
         return 0;
     case OPTION_JSON:
         o->json = true;
@@ -584,5 +589,109 @@ char *options_help(enum command command)
     if (command & CONVERTS)
         buf_adds(&out, "\nAccepted for the sake of the Go tool's scripts, without effect: -f, -i, "
                        "-u, -r.\n");
+    return buf_take(&out);
+}
+
+/* ---- the manual page, in the macros of man(7) ---- */
+
+#define MANUAL_DATE "2026-11-21" /* of what is said here */
+
+/* Without what roff would take for its own. */
+static void add_roff(struct buf *out, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p == '-' || *p == '\\')
+            buf_addc(out, '\\');
+        if ((*p == '.' || *p == '\'') && (p == text || p[-1] == '\n'))
+            buf_adds(out, "\\&");
+        buf_addc(out, *p);
+        if (*p == '\\')
+            buf_addc(out, 'e');
+    }
+}
+
+/* One line a sentence of text, as roff wants it. */
+static void add_sentences(struct buf *out, const char *text)
+{
+    _cleanup_free_ char *copy = xstrdup(text);
+    for (char *start = copy; start;) {
+        char *end = strstr(start, ". ");
+        if (end)
+            end[1] = '\0';
+        add_roff(out, start);
+        buf_addc(out, '\n');
+        start = end ? end + 2 : NULL;
+    }
+}
+
+static void add_commands(struct buf *out)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        buf_adds(out, ".TP\n\\fB");
+        add_roff(out, commands[i].name);
+        buf_adds(out, *commands[i].arguments ? "\\fR " : "\\fR");
+        add_roff(out, commands[i].arguments);
+        buf_addc(out, '\n');
+        add_sentences(out, commands[i].help);
+    }
+}
+
+/* "With convert, plan.", or nothing for an option of all commands. */
+static void add_where(struct buf *out, const struct option_spec *s)
+{
+    const char *before = "With ";
+    for (size_t i = 0; s->commands != ALL && i < COMMAND_COUNT; i++) {
+        if (!(s->commands & (int)commands[i].command))
+            continue;
+        buf_adds(out, before);
+        add_roff(out, commands[i].name);
+        before = ", ";
+    }
+    buf_adds(out, s->commands == ALL ? "" : ".\n");
+}
+
+static void add_options(struct buf *out)
+{
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        const struct option_spec *s = &specs[i];
+        if (!s->help)
+            continue;
+        buf_adds(out, ".TP\n\\fB");
+        if (s->letter)
+            buf_addf(out, "\\-%c\\fR, \\fB", s->letter);
+        buf_adds(out, "\\-\\-");
+        add_roff(out, s->name);
+        buf_adds(out, "\\fR");
+        if (s->value) {
+            buf_addc(out, ' ');
+            add_roff(out, s->value);
+        }
+        buf_addc(out, '\n');
+        add_roff(out, s->help);
+        buf_adds(out, ".\n");
+        add_where(out, s);
+    }
+}
+
+char *options_manual(const char *version)
+{
+    struct buf out = BUF_INIT;
+    buf_addf(&out, ".TH DUCC 1 " MANUAL_DATE " \"ducc %s\"\n", version);
+    buf_adds(&out, ".SH NAME\nducc \\- publish container images on CernVM\\-FS\n"
+                   ".SH SYNOPSIS\n.B ducc\n.I command\n[options] [arguments]\n"
+                   ".SH DESCRIPTION\nIMAGE is "
+                   "[http://|https://]REGISTRY/REPOSITORY[:TAG][@DIGEST]; the tag may hold '*'.\n"
+                   "REPO is the name of a CernVM\\-FS repository, or a directory that starts with "
+                   "/ or a dot.\nRECIPE is a file, a URL, or a file of a git repository; see\n"
+                   ".BR recipe (5).\n.SH COMMANDS\n");
+    add_commands(&out);
+    buf_adds(&out, ".SH OPTIONS\n");
+    add_options(&out);
+    buf_adds(&out, ".SH EXIT STATUS\n.TP\n0\nAll wishes hold.\n.TP\n1\nSome failed, the others are "
+                   "published.\n.TP\n2\nWrong usage, or a wrong recipe: nothing is done.\n.TP\n3\n"
+                   "The repository cannot be used.\n"
+                   ".SH FILES\n.TP\n.I /etc/ducc/ducc.yaml\nThe operator's configuration.\n"
+                   ".TP\n.I /var/lib/ducc\nWhat is kept between runs, for root.\n"
+                   ".SH SEE ALSO\n.BR recipe (5)\n");
     return buf_take(&out);
 }

@@ -36,7 +36,8 @@ enum command {
 
 struct options {
     enum command command;
-    bool help; /* --help: of the command, or of the program */
+    bool help;   /* --help: of the command, or of the program */
+    bool manual; /* --manual of help */
     bool json;
     bool failed;         /* --failed of status */
     bool layers;         /* --layers of verify and repair */
@@ -69,6 +70,8 @@ struct options {
 MUST_CHECK int options_parse(char **argv, struct options *out, struct error *err);
 void options_release(struct options *options);
 
+/* The manual page ducc(1), for man. Owned. */
+char *options_manual(const char *version);
 /* The help of a command, or of the program if `command` is COMMAND_HELP, owned. */
 char *options_help(enum command command);
 
