@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "state/state.h"
+#include "state/turn.h"
 #include "repository/verify.h"
 
 static void print_json(json_t *object)
@@ -130,12 +131,13 @@ enum exit_status repair_command(const struct check_options *o, struct error *err
 {
     struct repository *r;
     struct state state = {.lock_fd = -1};
+    struct turn turn _cleanup_turn_ = TURN_INIT;
     struct layer_findings found = {0};
     enum exit_status status = EXIT_REPOSITORY;
     if (repository_open(o->repository, &r, err) < 0)
         return EXIT_USAGE;
     if (state_open(o->state_dir, NULL, o->repository, &state, err) == 0 &&
-        repository_begin(r, state.journal, err) == 0)
+        turn_take(state.dir, 0, &turn, err) == 0 && repository_begin(r, state.journal, err) == 0)
         status = look(r, o, &found, err);
     if (status == EXIT_OK)
         status = mend(r, o, &found, err);

@@ -2,12 +2,15 @@
 
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "publisher/group.h"
 
 #include <string.h>
+#include <unistd.h>
 
-#define LOOK_SECONDS 0.2 /* how often to look whether waiting has come to an end */
+#define SILENT_SECONDS 10.0
+#define LOOK_SECONDS   0.2 /* how often to look whether waiting has come to an end */
 
 /* Content of layers can go ahead; without layers there is nothing to put first. */
 static bool is_large(const struct committer *c, const struct job *job)
@@ -86,10 +89,8 @@ static int compare_jobs(const void *a, const void *b)
     return job_precedes(x, y) ? -1 : job_precedes(y, x);
 }
 
-static void publish_some(struct committer *c)
+static void publish_next(struct committer *c)
 {
-    if (c->ready.count == 0)
-        return;
     qsort(c->ready.items, c->ready.count, sizeof *c->ready.items, compare_jobs);
     struct job *large = c->part_is_next ? take_large(c) : NULL;
     c->part_is_next = false;
@@ -105,6 +106,52 @@ static void publish_some(struct committer *c)
         group_publish_part(c, large);
     }
     free(g.jobs);
+}
+
+int committer_take_turn(const struct state *state, struct turn *out, struct error *err)
+{
+    if (turn_take(state->dir, SILENT_SECONDS, out, err) == 0)
+        return 0;
+    if (err->kind != ERROR_BUSY)
+        return -1;
+    log_info("waiting for the end of a change to the repository: %s", err->message);
+    error_release(err);
+    return turn_take(state->dir, 0, out, err);
+}
+
+int committer_begin(struct repository *repository, const struct state *state, struct error *err)
+{
+    if (repository_begin(repository, state->journal, err) < 0)
+        return -1;
+    if (repository->cut_off)
+        log_warning("%s: %s", repository->name, repository->cut_off);
+    return 0;
+}
+
+/* One that died in its turn may have left a transaction open. */
+static int begin_turn(struct committer *c, struct turn *out, struct error *err)
+{
+    if (committer_take_turn(c->o.state, out, err) < 0)
+        return -1;
+    if (access(c->o.repository->note, F_OK) < 0)
+        return 0;
+    return committer_begin(c->o.repository, c->o.state, err);
+}
+
+static void publish_some(struct committer *c)
+{
+    struct turn turn _cleanup_turn_ = TURN_INIT;
+    struct error err = ERROR_INIT;
+    if (c->ready.count == 0)
+        return;
+    if (!c->o.dry_run && begin_turn(c, &turn, &err) < 0) {
+        c->broken = err.kind != ERROR_CANCELLED;
+        if (c->broken)
+            error_move(&c->error, &err);
+        error_release(&err);
+        return;
+    }
+    publish_next(c);
 }
 
 static bool must_pause(const struct committer *c)

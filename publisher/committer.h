@@ -14,6 +14,9 @@
  *
  * A group that fails is tried again in halves, until the image that breaks it stands alone.
  *
+ * It changes the repository in turns (state/turn.h), since `ducc gc` and others do, too: what a job
+ * found there when it was resolved is looked at again when it is published.
+ *
  * committer_run() is a thread's work; it ends when fetch_quit() was called or the repository cannot
  * be used.
  */
@@ -23,11 +26,14 @@
 #include "publisher/claims.h"
 #include "publisher/fetch.h"
 #include "publisher/job.h"
+#include "state/state.h"
+#include "state/turn.h"
 
 #include <pthread.h>
 
 struct committer_options {
     struct repository *repository;
+    const struct state *state; /* the repository's: turns are taken there */
     struct spool *spool;
     struct fetch *fetch;
     struct claims *claims;
@@ -54,6 +60,13 @@ struct committer {
     bool broken;       /* the repository cannot be used (any more): `error` says why */
     struct error error;
 };
+
+/* Waits for ever, and says for whom. */
+MUST_CHECK int committer_take_turn(const struct state *state, struct turn *out, struct error *err);
+
+/* repository_begin(), in a turn, and what it found is said. */
+MUST_CHECK int committer_begin(struct repository *repository, const struct state *state,
+                               struct error *err);
 
 void committer_run(struct committer *committer);
 

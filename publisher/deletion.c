@@ -5,24 +5,27 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "publisher/committer.h"
 #include "repository/removal.h"
 #include "state/database.h"
 #include "state/lists.h"
 #include "state/state.h"
+#include "state/turn.h"
 #include "state/unreached.h"
 
 #include <string.h>
 
-#define LOCK_PATIENCE_SECONDS 600.0
-#define NAMES_AT_ONCE         200
+#define PATIENCE_SECONDS 3600.0 /* with whoever has the turn */
+#define NAMES_AT_ONCE    200
 
 struct deletion {
     const struct deletion_options *o;
     struct repository *repository;
     struct database *db;
-    char *key;          /* of the repository in the database */
-    struct state state; /* while the lock is held */
-    uint64_t changes;   /* of the repository when it was marked */
+    char *key; /* of the repository in the database */
+    struct state state;
+    struct turn turn;
+    uint64_t changes; /* of the repository when it was marked */
     int64_t now;
     struct sweep_options choice;
     struct string_list selected; /* names of remove --now, with those below .multiarch */
@@ -32,20 +35,19 @@ struct deletion {
     struct sweep_report swept;
 };
 
-/* ---- the lock ---- */
+/* ---- turns ---- */
 
-/* For one commit. */
-static int lock(struct deletion *d, struct error *err)
+/* One commit's. What somebody who died left is put right first. */
+static int begin_turn(struct deletion *d, struct error *err)
 {
-    if (state_open_briefly(d->o->state_dir, d->o->repository, LOCK_PATIENCE_SECONDS, &d->state,
-                           err) < 0)
+    if (turn_take(d->state.dir, PATIENCE_SECONDS, &d->turn, err) < 0)
         return -1;
-    return repository_begin(d->repository, d->state.journal, err);
+    return committer_begin(d->repository, &d->state, err);
 }
 
-static void unlock(struct deletion *d)
+static void end_turn(struct deletion *d)
 {
-    state_release(&d->state);
+    turn_end(&d->turn);
 }
 
 static int mark_again(struct deletion *d, struct error *err)
@@ -54,7 +56,7 @@ static int mark_again(struct deletion *d, struct error *err)
     return mark_repository(d->repository, &d->selected, &d->mark, err);
 }
 
-/* With the lock held: somebody may have published since the repository was marked. */
+/* In a turn: somebody may have published since the repository was marked. */
 static int catch_up(struct deletion *d, struct error *err)
 {
     uint64_t changes;
@@ -149,12 +151,12 @@ static int remove_some(struct deletion *d, const struct name_removal *removals, 
                        struct error *err)
 {
     struct removal_report done = {0};
-    int result = lock(d, err);
+    int result = begin_turn(d, err);
     if (result == 0)
         result = mark_again(d, err);
     if (result == 0)
         result = removal_take(d->repository, &d->mark, removals, count, d->now, &done, err);
-    unlock(d);
+    end_turn(d);
     d->removed.names += done.names;
     d->removed.revisions += done.revisions;
     for (size_t i = 0; result == 0 && i < count; i++) {
@@ -241,14 +243,14 @@ static int find_garbage(struct deletion *d, struct error *err)
 
 static int one_step(struct deletion *d, bool *done, struct error *err)
 {
-    int result = lock(d, err);
+    int result = begin_turn(d, err);
     if (result == 0)
         result = catch_up(d, err);
     if (result == 0)
         result = sweep_step(d->repository, &d->sweep, &d->swept, done, err);
     if (result == 0)
         result = repository_changes(d->repository, &d->changes, err);
-    unlock(d);
+    end_turn(d);
     return result;
 }
 
@@ -269,10 +271,10 @@ static int note_changes(struct deletion *d, struct error *err)
 {
     if (d->o->dry_run)
         return 0;
-    int result = lock(d, err);
+    int result = begin_turn(d, err);
     if (result == 0)
         result = repository_changes(d->repository, &d->changes, err);
-    unlock(d);
+    end_turn(d);
     return result;
 }
 
@@ -282,19 +284,27 @@ static int collect(struct deletion *d, struct error *err)
         return -1;
     if (!d->o->cvmfs_gc || d->o->dry_run)
         return 0;
-    int result = lock(d, err); /* CernVM-FS would refuse to publish meanwhile */
+    int result = begin_turn(d, err); /* CernVM-FS would refuse to publish meanwhile */
     if (result == 0)
         result = repository_collect(d->repository, err);
-    unlock(d);
+    end_turn(d);
     return result;
 }
 
 /* ---- the commands ---- */
 
+/* A dry run changes nothing, not even here. */
+static int open_state(struct deletion *d, struct error *err)
+{
+    if (d->o->dry_run)
+        return 0;
+    return state_open_beside(d->o->state_dir, d->o->repository, &d->state, err);
+}
+
 static int open_deletion(struct deletion *d, struct error *err)
 {
     enum database_access access = d->o->dry_run ? DATABASE_READ : DATABASE_WRITE;
-    if (repository_open(d->o->repository, &d->repository, err) < 0)
+    if (repository_open(d->o->repository, &d->repository, err) < 0 || open_state(d, err) < 0)
         return -1;
     d->key = repository_key(d->o->repository);
     if (database_open(d->o->state_dir, access, &d->db, err) < 0) {
@@ -308,6 +318,7 @@ static int open_deletion(struct deletion *d, struct error *err)
 
 static void close_deletion(struct deletion *d)
 {
+    end_turn(d);
     state_release(&d->state);
     string_list_release(&d->selected);
     sweep_release(&d->sweep);
@@ -319,7 +330,7 @@ static void close_deletion(struct deletion *d)
 
 static struct deletion deletion_of(const struct deletion_options *o)
 {
-    struct deletion d = {.o = o, .state.lock_fd = -1, .now = clock_now()};
+    struct deletion d = {.o = o, .state.lock_fd = -1, .turn = TURN_INIT, .now = clock_now()};
     d.choice =
         (struct sweep_options){.grace_seconds = o->grace_seconds, .now = d.now, .limit = o->limit};
     return d;
@@ -471,13 +482,13 @@ static int note_restored(struct deletion *d, const char *name, struct error *err
 static int restore_names(struct deletion *d, struct error *err)
 {
     struct removal_report done = {0};
-    int result = lock(d, err);
+    int result = begin_turn(d, err);
     if (result == 0)
         result = mark_again(d, err);
     if (result == 0)
         result = removal_restore(d->repository, &d->mark, (const char *const *)d->o->names,
                                  d->o->name_count, &done, err);
-    unlock(d);
+    end_turn(d);
     for (size_t i = 0; result == 0 && i < d->o->name_count; i++) {
         print_name(d, "restored", d->o->names[i], "it is public again");
         result = note_restored(d, d->o->names[i], err);

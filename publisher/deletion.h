@@ -3,8 +3,8 @@
  *
  * gc works in this order: names that may go (publisher/retention.h) are removed; the repository is
  * marked (repository/mark.h); what no name reaches, and has not for the grace period, is swept
- * (repository/sweep.h), one commit at a time. The repository's lock is held for one commit, then
- * given back, so that publishing waits for no more than that; if somebody published meanwhile, the
+ * (repository/sweep.h), one commit at a time. It changes the repository in turns (state/turn.h) of
+ * one commit, so that publishing waits for no more than that; if somebody published meanwhile, the
  * repository is marked again before anything else goes.
  *
  * It may be stopped or killed at any moment: the next run goes on.

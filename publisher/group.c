@@ -50,12 +50,52 @@ static int check_links(struct committer *c, struct job *job, struct error *err)
     return 0;
 }
 
+/* A layer that was there when the job came in, so that it was not fetched. */
+static int check_layers(struct committer *c, const struct job *job, struct error *err)
+{
+    for (size_t i = 0; i < job->image.layer_count; i++) {
+        const struct image_layer *l = &job->image.layers[i];
+        _cleanup_free_ char *folder = layout_layer(&l->descriptor->blob.digest);
+        mode_t type = 0;
+        if (!l->open || l->layer.data_fd >= 0)
+            continue;
+        if (repository_type(c->o.repository, folder, &type, err) < 0)
+            return -1;
+        if (type == 0)
+            return error_set(err, ERROR_BUSY,
+                             "%s has been taken away meanwhile, and is to be "
+                             "fetched again",
+                             folder);
+    }
+    return 0;
+}
+
+/* Of a job that needs nothing but names: what they lead to. */
+static int check_content(struct committer *c, const struct job *job, struct error *err)
+{
+    struct plan_target target = {c->o.repository, &job->order->policy, c->o.podman, NULL};
+    struct image_needs needs;
+    pthread_rwlock_rdlock(c->o.podman_lock);
+    int result = plan_needs(&target, &job->image, &needs, err);
+    pthread_rwlock_unlock(c->o.podman_lock);
+    if (result == 0 && needs.content)
+        return error_set(err, ERROR_BUSY,
+                         "its content has been taken away meanwhile, and is to be published again");
+    return result;
+}
+
+/* Others may have changed the repository since the job was resolved. */
+static int check_still_there(struct committer *c, const struct job *job, struct error *err)
+{
+    return job->needs.content ? check_layers(c, job, err) : check_content(c, job, err);
+}
+
 static int assemble(struct committer *c, struct job *job, struct error *err)
 {
     if (job->needs.content &&
         (image_assemble(&job->image, c->o.spool, err) < 0 || check_links(c, job, err) < 0))
         return -1;
-    return 0;
+    return c->o.dry_run ? 0 : check_still_there(c, job, err);
 }
 
 /* What of an image is left out on purpose. Layers that were published before have been spoken of
@@ -268,10 +308,15 @@ static void after_failure(struct committer *c, struct group *g, struct error *er
     commit_group(c, second);
 }
 
-static int commit(struct committer *c, const struct policy *policy, const struct changeset *cs,
+static int commit(struct committer *c, const struct group *g, const struct changeset *cs,
                   struct commit_report *out, struct error *err)
 {
-    struct commit_options extras = {policy->keep_xattrs, policy->chunk_above_bytes};
+    const struct policy *policy = &g->jobs[0]->order->policy;
+    const char *first = g->jobs[0]->tracked.name;
+    _cleanup_free_ char *what =
+        g->count < 2 ? xasprintf("publishing %s", first)
+                     : xasprintf("publishing %s and %zu others", first, g->count - 1);
+    struct commit_options extras = {policy->keep_xattrs, policy->chunk_above_bytes, what};
     *out = (struct commit_report){0};
     if (repository_commit(c->o.repository, cs, &extras, out, err) < 0)
         return -1;
@@ -292,7 +337,7 @@ static void commit_group(struct committer *c, struct group g)
     bool empty = changeset_is_empty(cs);
     int result = 0;
     if (!c->o.dry_run && !empty)
-        result = commit(c, &g.jobs[0]->order->policy, cs, &committed, &err);
+        result = commit(c, &g, cs, &committed, &err);
     changeset_free(cs); /* it borrows what finishing the jobs releases */
     if (result < 0) {
         after_failure(c, &g, &err);
@@ -354,7 +399,7 @@ static int commit_part(struct committer *c, struct job *job, struct error *err)
     bool empty = changeset_is_empty(cs);
     atomic_store(&job->tracked.stage, STAGE_COMMITTING);
     if (result == 0 && !empty)
-        result = commit(c, policy, cs, &committed, err);
+        result = commit(c, &(struct group){&job, 1}, cs, &committed, err);
     changeset_free(cs);
     if (result < 0)
         return -1;

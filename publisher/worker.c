@@ -11,6 +11,7 @@
 #include "publisher/fetch.h"
 #include "publisher/recorder.h"
 #include "state/state.h"
+#include "state/turn.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -316,13 +317,21 @@ static uint64_t budget(const struct worker *w, uint64_t limit)
     return free_bytes / 10 * 9;
 }
 
+/* Others may be at work in it: what they left counts as left only in our turn. */
+static int begin_repository(struct worker *w, struct error *err)
+{
+    struct turn turn _cleanup_turn_ = TURN_INIT;
+    if (committer_take_turn(&w->state, &turn, err) < 0)
+        return -1;
+    return committer_begin(w->repository, &w->state, err);
+}
+
 static int open_repository(struct worker *w, struct error *err)
 {
     const struct worker_options *o = &w->o;
     if (repository_open(o->repository, &w->repository, err) < 0 ||
         state_open(o->state_dir, o->spool_base, o->repository, &w->state, err) < 0 ||
-        repository_begin(w->repository, w->state.journal, err) < 0 ||
-        dir_make(w->state.spool_dir, 0700, err) < 0)
+        begin_repository(w, err) < 0 || dir_make(w->state.spool_dir, 0700, err) < 0)
         return -1;
     return spool_open(&w->spool, w->state.spool_dir, o->spool_limit, err);
 }
@@ -362,6 +371,7 @@ static void start_threads(struct worker *w)
                                     .budget_bytes = budget(w, o->spool_limit)};
     w->fetch = fetch_start(&options, w->report);
     w->committer.o = (struct committer_options){.repository = w->repository,
+                                                .state = &w->state,
                                                 .spool = &w->spool,
                                                 .fetch = w->fetch,
                                                 .claims = w->claims,

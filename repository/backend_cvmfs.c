@@ -222,7 +222,8 @@ static int repair(struct repository *r, struct error *err)
     if (exists(s->marker)) {
         log_debug("%s: aborting the transaction of an earlier run of ours", r->name);
         end_leftovers(strtol(note.data, NULL, 10));
-        if (exists(s->marker) && cvmfs_abort(r, err) < 0)
+        r->aborted = exists(s->marker);
+        if (r->aborted && cvmfs_abort(r, err) < 0)
             return error_wrap(err, "cannot clean up after an earlier run of ours");
     }
     unlink(s->journal);

@@ -185,7 +185,6 @@ struct taking {
     int64_t now;
     struct string_list going; /* all names, sorted, those below .multiarch among them */
     struct string_list paths; /* what goes of them */
-    struct string_list stale; /* folders of an earlier removal that are in the way */
 };
 
 static void taking_release(struct taking *t)
@@ -193,7 +192,6 @@ static void taking_release(struct taking *t)
     changeset_free(t->cs);
     string_list_release(&t->going);
     string_list_release(&t->paths);
-    string_list_release(&t->stale);
 }
 
 /* ".multiarch/ARCH/NAME": the part behind ARCH; NULL if it is no such name. */
@@ -238,13 +236,10 @@ static int take_one(struct taking *t, const char *name, const char *why,
     _cleanup_free_ char *documents = layout_metadata(name);
     _cleanup_free_ char *folder = removed_folder(name);
     _cleanup_buf_ struct buf link = BUF_INIT;
-    mode_t type, old;
+    mode_t type;
     if (published_type(t->repository, name, &type, err) < 0 ||
-        published_type(t->repository, folder, &old, err) < 0 ||
         (S_ISLNK(type) && published_readlink(t->repository, name, &link, err) < 0))
         return -1;
-    if (old != 0)
-        string_list_add(&t->stale, folder);
     string_list_add(&t->paths, name);
     string_list_add(&t->paths, documents);
     if (!known->has_documents) /* nothing says what it consists of: it cannot come back */
@@ -287,12 +282,27 @@ static int remove_paths(struct repository *r, const struct string_list *paths,
 static int commit(struct repository *r, const struct changeset *cs, struct removal_report *report,
                   struct error *err)
 {
-    struct commit_options options = {0};
+    struct commit_options options = {.what = "removing or restoring names"};
     struct commit_report done;
     if (changeset_is_empty(cs))
         return 0;
     report->revisions++;
     return repository_commit(r, cs, &options, &done, err);
+}
+
+/* They go before anything is planned: the folders above them may go with them. */
+static int remove_stale(struct taking *t, struct removal_report *report, struct error *err)
+{
+    _cleanup_string_list_ struct string_list stale = STRING_LIST_INIT;
+    for (size_t i = 0; i < t->going.count; i++) {
+        _cleanup_free_ char *folder = removed_folder(t->going.items[i]);
+        mode_t type;
+        if (published_type(t->repository, folder, &type, err) < 0)
+            return -1;
+        if (type != 0)
+            string_list_add(&stale, folder);
+    }
+    return remove_paths(t->repository, &stale, report, err);
 }
 
 static int take_all(struct taking *t, const struct name_removal *removals, size_t count,
@@ -302,6 +312,8 @@ static int take_all(struct taking *t, const struct name_removal *removals, size_
         if (!add_family(t->mark, removals[i].name, false, &t->going))
             return error_set(err, ERROR_NOT_FOUND, "%s: there is no such name", removals[i].name);
     string_list_sort(&t->going);
+    if (remove_stale(t, report, err) < 0)
+        return -1;
     for (size_t i = 0; i < count; i++) {
         _cleanup_string_list_ struct string_list family = STRING_LIST_INIT;
         add_family(t->mark, removals[i].name, false, &family);
@@ -310,8 +322,7 @@ static int take_all(struct taking *t, const struct name_removal *removals, size_
                 return -1;
         report->names++;
     }
-    if (take_podman_names(t, err) < 0 || remove_paths(t->repository, &t->stale, report, err) < 0 ||
-        commit(t->repository, t->cs, report, err) < 0)
+    if (take_podman_names(t, err) < 0 || commit(t->repository, t->cs, report, err) < 0)
         return -1;
     return remove_paths(t->repository, &t->paths, report, err);
 }

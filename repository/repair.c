@@ -246,7 +246,7 @@ static int mend_layer(struct repair *r, const struct digest *blob, struct error 
 
 static int mend(struct repair *r, const struct layer_findings *findings, struct error *err)
 {
-    struct commit_options options = {0};
+    struct commit_options options = {.what = "repairing layers"};
     struct commit_report committed = {0};
     if (read_manifests(r, ".metadata", err) < 0)
         return -1;

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "repository/change_note.h"
 #include "wishlist/repository.h"
 
 #include <dirent.h>
@@ -45,15 +46,22 @@ void repository_free(struct repository *r)
     free(r->root);
     free(r->view);
     free(r->counter);
+    free(r->note);
+    free(r->cut_off);
     free(r);
 }
 
 int repository_begin(struct repository *r, const char *journal, struct error *err)
 {
     free(r->counter);
+    free(r->note);
     r->counter = xasprintf("%s.count", journal);
+    r->note = xasprintf("%s.change", journal);
+    r->aborted = false;
     if (r->backend->begin(r, journal, err) < 0)
         return error_wrap(err, "%s %s", r->backend->noun, r->name);
+    free(r->cut_off);
+    r->cut_off = change_note_find(r->note, repository_revision(r), r->aborted);
     return 0;
 }
 
@@ -73,13 +81,29 @@ int repository_changes(const struct repository *r, uint64_t *out, struct error *
 }
 
 /* Before the change: one that is counted and fails does no harm. */
-static int count_change(struct repository *r, struct error *err)
+static int begin_change(struct repository *r, const char *what, struct error *err)
 {
     uint64_t changes;
     if (repository_changes(r, &changes, err) < 0)
         return -1;
     _cleanup_free_ char *text = xasprintf("%llu\n", (unsigned long long)changes + 1);
-    return file_write(r->counter, text, strlen(text), 0644, err);
+    if (file_write(r->counter, text, strlen(text), 0644, err) < 0)
+        return -1;
+    return change_note_begin(r->note, what, repository_revision(r), err);
+}
+
+static int end_change(struct repository *r, int result, struct error *err)
+{
+    change_note_end(r->note);
+    return result < 0 ? error_wrap(err, "%s %s", r->backend->noun, r->name) : 0;
+}
+
+/* "taking away .layers/ab/… and 6 others" */
+static char *removal_text(const char *const *paths, size_t count)
+{
+    const char *first = count ? paths[0] : "nothing";
+    return count < 2 ? xasprintf("taking away %s", first)
+                     : xasprintf("taking away %s and %zu others", first, count - 1);
 }
 
 int repository_commit(struct repository *r, const struct changeset *cs,
@@ -88,18 +112,26 @@ int repository_commit(struct repository *r, const struct changeset *cs,
 {
     *out = (struct commit_report){.revisions = 1};
     double start = clock_monotonic();
-    if (count_change(r, err) < 0 || r->backend->commit(r, cs, options, out, err) < 0)
+    if (begin_change(r, options->what ? options->what : "changing it", err) < 0)
         return error_wrap(err, "%s %s", r->backend->noun, r->name);
+    if (end_change(r, r->backend->commit(r, cs, options, out, err), err) < 0)
+        return -1;
     out->seconds = clock_monotonic() - start;
     return 0;
 }
 
-static int change_in_place(struct repository *r, repository_work *work, void *arg,
+struct removal {
+    const char *const *paths;
+    size_t count;
+};
+
+static int remove_in_place(struct repository *r, repository_work *work, struct removal *removal,
                            struct error *err)
 {
-    if (count_change(r, err) < 0 || r->backend->in_place(r, work, arg, err) < 0)
+    _cleanup_free_ char *what = removal_text(removal->paths, removal->count);
+    if (begin_change(r, what, err) < 0)
         return error_wrap(err, "%s %s", r->backend->noun, r->name);
-    return 0;
+    return end_change(r, r->backend->in_place(r, work, removal, err), err);
 }
 
 int repository_delete(struct repository *r, const char *const *paths, size_t count,
@@ -108,15 +140,11 @@ int repository_delete(struct repository *r, const char *const *paths, size_t cou
     for (size_t i = 0; i < count; i++)
         if (strchr(paths[i], ':') || !path_is_clean(paths[i]))
             return error_set(err, ERROR_BUG, "not to be deleted as a tree: %s", paths[i]);
-    if (count_change(r, err) < 0 || r->backend->delete_trees(r, paths, count, err) < 0)
+    _cleanup_free_ char *what = removal_text(paths, count);
+    if (begin_change(r, what, err) < 0)
         return error_wrap(err, "%s %s", r->backend->noun, r->name);
-    return 0;
+    return end_change(r, r->backend->delete_trees(r, paths, count, err), err);
 }
-
-struct removal {
-    const char *const *paths;
-    size_t count;
-};
 
 static int cannot_remove(const char *path, struct error *err)
 {
@@ -143,7 +171,7 @@ static int remove_files(int root, void *arg, struct error *err)
 int repository_remove(struct repository *r, const char *const *paths, size_t count,
                       struct error *err)
 {
-    return change_in_place(r, remove_files, &(struct removal){paths, count}, err);
+    return remove_in_place(r, remove_files, &(struct removal){paths, count}, err);
 }
 
 /* Whether a directory holds nothing but, perhaps, the mark of a catalog. */
@@ -197,7 +225,7 @@ static int remove_names(int root, void *arg, struct error *err)
 int repository_remove_names(struct repository *r, const char *const *paths, size_t count,
                             struct error *err)
 {
-    return change_in_place(r, remove_names, &(struct removal){paths, count}, err);
+    return remove_in_place(r, remove_names, &(struct removal){paths, count}, err);
 }
 
 int repository_collect(struct repository *r, struct error *err)

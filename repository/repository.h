@@ -25,6 +25,8 @@ struct commit_options {
     /* On CernVM-FS these take a second revision; a directory keeps extended attributes anyway. */
     bool keep_xattrs;
     uint64_t chunk_above_bytes; /* files that are to be kept in chunks; 0: none */
+    const char
+        *what; /* for the note that survives a crash: "publishing …"; NULL: nothing special */
 };
 
 struct commit_report {
@@ -45,6 +47,11 @@ struct repository {
     const struct repository_backend *backend;
     void *state;
     char *counter; /* see repository_changes() */
+    char *note;    /* the note of the change under way */
+    bool aborted;  /* repository_begin() found a transaction of ours open, and ended it */
+    /* From repository_begin(): what became of the change of somebody who was cut off, for people;
+     * NULL: nobody was. */
+    char *cut_off;
 };
 
 typedef int repository_work(int root, void *arg, struct error *err);
@@ -75,7 +82,8 @@ MUST_CHECK int repository_open(const char *name, struct repository **out, struct
 void repository_free(struct repository *repository);
 
 /* Before the first commit, with the lock held. `journal` is the path of a file in which a back end
- * notes that a commit is under way; it must live as long as the repository. */
+ * notes that a commit is under way; it must live as long as the repository. What an earlier run of
+ * ours left behind is taken away, and nothing else; repository->cut_off says what it was. */
 MUST_CHECK int repository_begin(struct repository *repository, const char *journal,
                                 struct error *err);
 /* All or nothing. ERROR_BUSY: somebody else's transaction is open; ERROR_CHILD: cvmfs_server's own

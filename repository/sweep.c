@@ -456,7 +456,7 @@ static int plan_lists(const struct repository *r, const struct sweep *s, struct 
 static int begin_sweep(struct repository *r, struct sweep *s, struct sweep_report *report,
                        struct error *err)
 {
-    struct commit_options options = {0};
+    struct commit_options options = {.what = "taking records out of Podman's lists"};
     struct commit_report done;
     struct changeset *cs = changeset_new();
     int result = 0;

@@ -1,7 +1,6 @@
 #include "state/state.h"
 
 #include "base/buf.h"
-#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -48,32 +47,16 @@ static char *folder_name(const char *repository)
     return buf_take(&name);
 }
 
-/* In the text of a lock that is held for one commit only. */
-#define BRIEFLY          "(briefly)"
-#define LOOK_SECONDS     0.1
-#define PATIENCE_SECONDS 120.0 /* with one that is held briefly */
-
-/* `patience` is with any holder. */
-static int take_lock(struct state *s, bool briefly, double patience, struct error *err)
+static int take_lock(struct state *s, struct error *err)
 {
     _cleanup_free_ char *path = path_join(s->dir, "lock");
-    _cleanup_free_ char *holder = xasprintf("process %d %ssince %s\n", (int)getpid(),
-                                            briefly ? BRIEFLY " " : "", clock_text(clock_now()).s);
-    double start = clock_monotonic();
-    for (;;) {
-        if (lock_take(path, holder, &s->lock_fd, err) == 0)
-            return 0;
-        double waited = clock_monotonic() - start;
-        bool brief = strstr(err->message, BRIEFLY) && waited < PATIENCE_SECONDS;
-        if (err->kind != ERROR_BUSY || cancel_requested() || (!brief && waited >= patience))
-            return -1;
-        error_release(err);
-        clock_sleep(LOOK_SECONDS);
-    }
+    _cleanup_free_ char *holder =
+        xasprintf("process %d since %s\n", (int)getpid(), clock_text(clock_now()).s);
+    return lock_take(path, holder, &s->lock_fd, err);
 }
 
-static int open_state(const char *dir, const char *spool_base, const char *repository, bool briefly,
-                      double patience, struct state *out, struct error *err)
+static int open_state(const char *dir, const char *spool_base, const char *repository, bool beside,
+                      struct state *out, struct error *err)
 {
     _cleanup_free_ char *base = state_base_dir(dir, err);
     if (!base)
@@ -88,7 +71,7 @@ static int open_state(const char *dir, const char *spool_base, const char *repos
     s.journal = path_join(s.dir, "commit");
     _cleanup_free_ char *spool_folder = xasprintf("ducc-spool/%s", folder);
     s.spool_dir = spool_base ? path_join(spool_base, spool_folder) : path_join(s.dir, "spool");
-    if (dir_make(s.dir, 0755, err) < 0 || take_lock(&s, briefly, patience, err) < 0) {
+    if (dir_make(s.dir, 0755, err) < 0 || (!beside && take_lock(&s, err) < 0)) {
         state_release(&s);
         return error_wrap(err, "state directory");
     }
@@ -99,13 +82,12 @@ static int open_state(const char *dir, const char *spool_base, const char *repos
 int state_open(const char *dir, const char *spool_base, const char *repository, struct state *out,
                struct error *err)
 {
-    return open_state(dir, spool_base, repository, false, 0, out, err);
+    return open_state(dir, spool_base, repository, false, out, err);
 }
 
-int state_open_briefly(const char *dir, const char *repository, double patience_seconds,
-                       struct state *out, struct error *err)
+int state_open_beside(const char *dir, const char *repository, struct state *out, struct error *err)
 {
-    return open_state(dir, NULL, repository, true, patience_seconds, out, err);
+    return open_state(dir, NULL, repository, true, out, err);
 }
 
 void state_release(struct state *s)

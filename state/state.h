@@ -2,8 +2,10 @@
  * Where ducc keeps what it needs between runs: the state directory.
  *
  *     DIR/state.db              what is known of all repositories: state/database.h
- *     DIR/REPOSITORY/lock       held by the process that writes to the repository; names it
- *     DIR/REPOSITORY/commit     the journal of the commit under way (repository/repository.h)
+ *     DIR/REPOSITORY/lock       held by the process that publishes to the repository; names it
+ *     DIR/REPOSITORY/turn       held for one commit by whoever changes it: state/turn.h
+ *     DIR/REPOSITORY/commit*    the journal of the change under way, and how many there were
+ *                               (repository/repository.h)
  *     DIR/REPOSITORY/spool/     layers/spool.h, unless another place is given for it
  *
  * REPOSITORY is the repository's name; a directory's path with every '/' written as %2F.
@@ -25,10 +27,9 @@ struct state {
  * since when. */
 MUST_CHECK int state_open(const char *dir, const char *spool_base, const char *repository,
                           struct state *out, struct error *err);
-/* The same without a spool, for one commit's time: waits its turn for so many seconds. Whoever
- * finds the lock held by such a one waits in turn, instead of giving up. */
-MUST_CHECK int state_open_briefly(const char *dir, const char *repository, double patience_seconds,
-                                  struct state *out, struct error *err);
+/* The same without the lock, next to somebody who has it: for changes in turns (state/turn.h). */
+MUST_CHECK int state_open_beside(const char *dir, const char *repository, struct state *out,
+                                 struct error *err);
 void state_release(struct state *state);
 
 /* DIR, if `dir` or the default. Owned; NULL and ERROR_NOT_FOUND if there is no home directory. */

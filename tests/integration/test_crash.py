@@ -184,10 +184,11 @@ class StreamCrashTest(CrashTest):
         self.assertEqual(self.backend.damage(), [])
 
     def assert_next_run_publishes(self):
-        self.convert(self.backend, self.name, ducc=self.state)
+        said = self.convert(self.backend, self.name, ducc=self.state)
         self.assertEqual(self.backend.revision(), self.before + 1)
         assert_flat(self, self.expected("image", [self.LAYER]), self.backend.view, self.image.config_digest)
         self.backend.assert_sound(self)
+        return said
 
     def test_killed_while_the_pipe_is_full(self):
         """Wherever the stream is cut, it is never taken for a whole one."""
@@ -213,8 +214,10 @@ class StreamCrashTest(CrashTest):
         self.assertTrue(self.backend.in_transaction(), "the test leaves no transaction open")
         self.assert_unpublished()
         self.backend.clear_log()
-        self.assert_next_run_publishes()
+        said = self.assert_next_run_publishes()
         self.assertEqual(len(self.backend.log("abort")), 1)
+        self.assertRegex(said.stderr, rf"process {process.pid} was cut off while it was publishing .*"
+                                      r"\(since 20.*Z\): it did not become a revision")
 
     def test_the_next_run_waits_for_an_ingest_that_ends(self):
         """The ingest of a killed run finds out by itself that its input was cut."""

@@ -4,100 +4,13 @@ import json
 import os
 import unittest
 
-from backends import on_every_backend
-from harness import Ducc, Image, IntegrationTest, TarBuilder, tree
-from published import assert_public_name, metadata, place
-
-DAY = 86400
-
-
-def layer(name, content=b"x"):
-    return TarBuilder().dir("d").file(f"d/{name}", content).bytes()
+from backends import Directory, on_every_backend
+from deletion import DAY, DeletionTest, layer, podman_folders, units, units_of
+from harness import Ducc, tree
+from published import place
 
 
-def units(root):
-    """All layers, chains and flat images, as paths."""
-    found = set()
-    for kind in ("layers", "chains", "flat"):
-        for top in os.listdir(os.path.join(root, "." + kind)) if os.path.isdir(os.path.join(root, "." + kind)) else ():
-            folder = os.path.join(root, "." + kind, top)
-            if os.path.isdir(folder):
-                found |= {f".{kind}/{top}/{one}" for one in os.listdir(folder) if one != ".cvmfscatalog"}
-    return found
-
-
-def units_of(*images):
-    found = set()
-    for image in images:
-        found |= {place("layers", digest) for digest in image.layer_digests}
-        found |= {place("chains", image.chain_ids()[-1]), place("flat", image.config_digest)}
-    return found
-
-
-def podman_lists(root):
-    """Ids of images with their names, and ids of layers."""
-    with open(os.path.join(root, "podmanStore/overlay-images/images.json"), encoding="utf-8") as source:
-        images = {one["id"]: sorted(one["names"]) for one in json.load(source)}
-    with open(os.path.join(root, "podmanStore/overlay-layers/layers.json"), encoding="utf-8") as source:
-        return images, {one["id"] for one in json.load(source)}
-
-
-def podman_folders(root):
-    store = os.path.join(root, "podmanStore")
-    images = {one for one in os.listdir(store + "/overlay-images") if len(one) == 64}
-    layers = {one for one in os.listdir(store + "/overlay") if len(one) == 64}
-    links = set(os.listdir(store + "/overlay/l"))
-    return images, layers, links
-
-
-class Deletion(IntegrationTest):
-    def begin(self, backend):
-        """Two images that share a layer, and a third of which one tag has two names."""
-        self.backend, self.root = backend, backend.view
-        self.ducc = self.enterContext(Ducc(environment=backend.environment()))
-        self.server = self.registry()
-        self.images = {
-            "one": self.server.push_image("t/one", "1", [layer("base"), layer("one")]),
-            "two": self.server.push_image("t/two", "1", [layer("base"), layer("two")])}
-        self.server.push_image("t/one", "again", [layer("base"), layer("one")])
-        self.publish("t/one:1", "t/one:again", "t/two:1")
-
-    def name(self, image):
-        return f"{self.server.host}/{image}"
-
-    def publish(self, *images):
-        self.ducc.run("convert", "--repo", self.backend.argument, *(f"http://{self.name(one)}" for one in images),
-                      check=0)
-
-    def gc(self, *options, days=0, check=0):
-        """A collection so many days from now."""
-        return self.ducc.run("gc", *options, self.backend.argument, check=check,
-                             env={"DUCC_CLOCK_OFFSET": str(days * DAY)})
-
-    def remove(self, *images, options=(), check=0):
-        return self.ducc.run("remove", "--repo", self.backend.argument, *options, *map(self.name, images), check=check)
-
-    def restore(self, *images, check=0):
-        return self.ducc.run("restore", "--repo", self.backend.argument, *map(self.name, images), check=check)
-
-    def assert_whole(self, tag, image):
-        """The name leads to its image, with all parts, for every kind of user."""
-        name = self.name(tag)
-        assert_public_name(self, self.root, name, image.config_digest)
-        self.assertEqual(metadata(self.root, name), image.manifest)
-        self.assertLessEqual(units_of(image), units(self.root))
-        images, layers = podman_lists(self.root)
-        self.assertIn(name, images[image.config_digest[7:]])
-        folders = podman_folders(self.root)
-        self.assertEqual((set(images), layers), folders[:2])
-        self.assertEqual(len(layers), len(folders[2]))
-
-    def assert_gone(self, tag):
-        name = self.name(tag)
-        self.assertFalse(os.path.lexists(os.path.join(self.root, name)))
-        self.assertFalse(os.path.lexists(os.path.join(self.root, ".metadata", name)))
-        self.assertNotIn(name, sum(podman_lists(self.root)[0].values(), []))
-
+class Deletion(DeletionTest):
     @on_every_backend
     def test_nothing_goes_that_a_name_reaches(self, backend):
         self.begin(backend)
@@ -172,7 +85,6 @@ class Deletion(IntegrationTest):
         backend.assert_sound(self)
 
     def test_a_name_that_is_not_there(self):
-        from backends import Directory
         self.begin(Directory(self.scratch))
         before = tree(self.root)
         said = self.remove("t/two:1", "t/nothing:1", check=1)
@@ -250,6 +162,18 @@ class Deletion(IntegrationTest):
         self.gc(days=100)
         self.assert_whole("t/two:1", self.images["two"])
         self.assertFalse(os.path.exists(os.path.join(self.root, ".metadata/.removed", self.name("t/two:1"))))
+
+    @on_every_backend
+    def test_a_name_that_was_removed_and_published_again_is_removed_again(self, backend):
+        self.begin(backend)
+        for _ in range(2):
+            self.remove("t/two:1")
+            self.assert_gone("t/two:1")
+            self.publish("t/two:1")
+        self.remove("t/two:1")
+        self.restore("t/two:1")
+        self.assert_whole("t/two:1", self.images["two"])
+        backend.assert_sound(self)
 
     def test_usage(self):
         ducc = self.enterContext(Ducc())
