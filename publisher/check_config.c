@@ -36,12 +36,25 @@ static int check_lists(const struct config *config, struct error *err)
     return wrong;
 }
 
+static int check_web(const struct configured_web *web, struct error *err)
+{
+    struct web_settings settings = {0};
+    if (!web->on || configured_web_open(web, &settings, err) < 0)
+        return web->on ? -1 : 0;
+    printf("web: %zu senders, refreshing by hand is %s\n", settings.senders.count,
+           settings.token ? "on" : "off");
+    web_settings_release(&settings);
+    return 0;
+}
+
 enum exit_status check_config_command(const char *config, const char *authfile, struct error *err)
 {
     struct access *access;
     if (access_open(config, authfile, &access, err) < 0)
         return EXIT_USAGE;
-    int wrong = check_lists(&access->config, err);
+    int wrong = check_web(&access->config.web, err);
+    if (wrong == 0)
+        wrong = check_lists(&access->config, err);
     if (wrong >= 0)
         printf("%s: %zu lists, %d wrong entries\n", config ? config : CONFIG_DEFAULT_PATH,
                access->config.list_count, wrong);

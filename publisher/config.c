@@ -339,6 +339,7 @@ static const struct config_key top_keys[] = {
     {"deletion", config_read_deletion, "a mapping", NODE_MAPPING},
     {"notifications", config_read_notifications, "a mapping", NODE_MAPPING},
     {"history", config_read_history, "a mapping", NODE_MAPPING},
+    {"web", config_read_web, "a mapping", NODE_MAPPING},
     {0},
 };
 
@@ -384,5 +385,6 @@ void config_release(struct config *config)
     source_settings_release(&config->sources);
     retention_rules_release(&config->deletion);
     notify_targets_release(&config->notifications);
+    configured_web_release(&config->web);
     *config = (struct config){0};
 }

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "publisher/config_web.h"
 #include "publisher/retention.h"
 #include "publisher/notifier.h"
 #include "registry/site.h"
@@ -54,6 +55,7 @@ struct config {
     struct retention_rules deletion;
     struct notify_targets notifications;
     struct history_bounds history; /* how long it is kept */
+    struct configured_web web;
 };
 
 /* `path` NULL: the default one, which need not be there. ERROR_PARSE, ERROR_LIMIT, ERROR_NOT_FOUND,

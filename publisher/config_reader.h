@@ -56,6 +56,8 @@ MUST_CHECK int config_read_sources(struct config_reader *r, const struct node *v
 MUST_CHECK int config_read_notifications(struct config_reader *r, const struct node *value,
                                          void *to);
 MUST_CHECK int config_read_history(struct config_reader *r, const struct node *value, void *to);
+/* config_web.c: `web`. */
+MUST_CHECK int config_read_web(struct config_reader *r, const struct node *value, void *to);
 
 /* config_deletion.c: the top-level key `deletion`. */
 MUST_CHECK int config_read_deletion(struct config_reader *r, const struct node *value, void *to);

@@ -27,6 +27,7 @@ struct note {
     struct error error; /* NOTE_FAILED, and NOTE_EXPANDED that failed */
     bool is_known;      /* NOTE_FAILED: in the same words as the last time */
     char *list, *entry; /* NOTE_EXPANDED */
+    bool partly;        /* the same */
     char **names;
     size_t name_count;
 };
@@ -72,6 +73,11 @@ static int write_expansion(struct recorder *r, const struct note *n, struct erro
         return -1;
     if (n->error.kind != ERROR_NONE)
         return lists_not_expanded(r->db, list, n->entry, &n->error, n->at, err);
+    for (size_t i = 0; n->partly && i < n->name_count; i++)
+        if (lists_also_wanted(r->db, list, n->entry, n->names[i], err) < 0)
+            return -1;
+    if (n->partly)
+        return 0;
     struct list_name *names = xcalloc(n->name_count, sizeof *names);
     for (size_t i = 0; i < n->name_count; i++)
         names[i].name = n->names[i];
@@ -276,6 +282,7 @@ static struct note *add_expansion(struct recorder *r, const struct wanted *wish)
     struct note *n = add_note(r, NOTE_EXPANDED);
     n->list = xstrdup(wish->list);
     n->entry = xstrdup(wish->entry);
+    n->partly = wish->partly;
     return n;
 }
 

@@ -31,15 +31,31 @@ void wanted_set_entry(struct wanted_list *list, const char *url, const char *ent
     last->entry = xstrdup(entry);
 }
 
+void wanted_copy(struct wanted_list *list, const struct wanted *from)
+{
+    struct reference ref;
+    reference_copy(&ref, &from->ref);
+    wanted_add(list, &ref, from->selector, from->origin);
+    if (from->list)
+        wanted_set_entry(list, from->list, from->entry);
+    list->items[list->count - 1].partly = from->partly;
+}
+
+void wanted_truncate(struct wanted_list *list, size_t count)
+{
+    while (list->count > count) {
+        struct wanted *w = &list->items[--list->count];
+        reference_release(&w->ref);
+        selector_free(w->selector);
+        free(w->origin);
+        free(w->list);
+        free(w->entry);
+    }
+}
+
 void wanted_release(struct wanted_list *list)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        reference_release(&list->items[i].ref);
-        selector_free(list->items[i].selector);
-        free(list->items[i].origin);
-        free(list->items[i].list);
-        free(list->items[i].entry);
-    }
+    wanted_truncate(list, 0);
     free(list->items);
     *list = (struct wanted_list){0};
 }
@@ -105,7 +121,7 @@ static void add_name(struct resolver *r, struct reference *ref, const struct wan
 
 static void record_names(struct resolver *r, const struct wanted *w, const struct expansion *x)
 {
-    if (!w->selector || !r->o->recorder)
+    if ((!w->selector && !w->partly) || !r->o->recorder)
         return; /* it stands for itself */
     char **names = xcalloc(x->count + 1, sizeof *names);
     for (size_t i = 0; i < x->count; i++)

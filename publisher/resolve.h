@@ -33,6 +33,7 @@ struct wanted {
     struct selector *selector; /* NULL: just this one */
     char *origin;              /* "recipe.yaml:12:7", or NULL: the command line */
     char *list, *entry;        /* what records call them (state/lists.h); NULL: not recorded */
+    bool partly;               /* just one of the names that the entry stands for */
 };
 
 struct wanted_list {
@@ -44,6 +45,9 @@ void wanted_add(struct wanted_list *list, struct reference *ref, const struct se
                 const char *origin);
 /* Of the wish that was added last. */
 void wanted_set_entry(struct wanted_list *list, const char *url, const char *entry);
+void wanted_copy(struct wanted_list *list, const struct wanted *from);
+/* Keep the first `count`. */
+void wanted_truncate(struct wanted_list *list, size_t count);
 void wanted_release(struct wanted_list *list);
 
 struct recorder;

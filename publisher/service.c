@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/notify.h"
 #include "publisher/watched_list.h"
+#include "publisher/web_end.h"
 #include "publisher/workers.h"
 #include "state/state.h"
 
@@ -26,12 +27,16 @@ struct service {
     pthread_mutex_t workers_lock;
     pthread_t visitors[VISITORS_MAX];
     size_t visitor_count;
+    struct web_end *web; /* NULL: not a daemon */
 
     pthread_mutex_t lock; /* guards all below */
     struct access *access;
     struct entry {
         struct watched_list *list;
         bool visiting, visited;
+        bool hurried, everything;    /* by events: visit it now, and look at all its wishes */
+        struct event_round **rounds; /* that wait for the end of its next visit */
+        size_t round_count, round_capacity;
     } * entries;
     size_t count;
     uint64_t generation; /* of the entries: counted up when the configuration is read again */
@@ -56,10 +61,19 @@ static void wait_a_moment(void)
 
 /* ---- lists ---- */
 
+static void end_rounds(const struct entry *entry)
+{
+    for (size_t i = 0; i < entry->round_count; i++)
+        event_round_end(entry->rounds[i]);
+    free(entry->rounds);
+}
+
 static void drop_entries(struct entry *entries, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        end_rounds(&entries[i]); /* whatever comes in their place is visited at once */
         watched_list_unref(entries[i].list);
+    }
     free(entries);
 }
 
@@ -99,15 +113,19 @@ static void visit(struct service *s, size_t i)
 {
     struct watched_list *list = watched_list_ref(s->entries[i].list);
     uint64_t generation = s->generation;
+    struct entry begun = s->entries[i];
+    s->entries[i] = (struct entry){.list = begun.list, .visiting = true, .visited = begun.visited};
     struct visit v = {.workers_lock = &s->workers_lock,
                       .workers = &s->workers,
                       .now = clock_now(),
                       .again = s->o->convert->again,
-                      .once = s->o->mode == SERVICE_POLL};
-    s->entries[i].visiting = true;
+                      .once = s->o->mode == SERVICE_POLL,
+                      .urgent = begun.hurried,
+                      .everything = begun.everything};
     pthread_mutex_unlock(&s->lock);
     watched_list_visit(list, &v);
     watched_list_unref(list);
+    end_rounds(&begun);
     pthread_mutex_lock(&s->lock);
     note_visit(s, &v);
     if (generation == s->generation) {
@@ -124,7 +142,7 @@ static size_t next_due(struct service *s)
     for (size_t i = 0; i < s->count; i++) {
         if (s->entries[i].visiting)
             continue;
-        int64_t due = watched_list_due(s->entries[i].list);
+        int64_t due = s->entries[i].hurried ? 0 : watched_list_due(s->entries[i].list);
         if (due > best_due || (best < s->count && due == best_due))
             continue;
         best = i;
@@ -170,6 +188,69 @@ static bool all_visited(const struct service *s)
         if (!s->entries[i].visited)
             return false;
     return true;
+}
+
+/* ---- events ---- */
+
+static void add_round(struct entry *entry, struct event_round *round)
+{
+    event_round_begin(round);
+    event_round_resolved(round);
+    ARRAY_GROW(entry->rounds, entry->round_count, entry->round_capacity);
+    entry->rounds[entry->round_count++] = round;
+}
+
+static void on_place(void *arg, const char *place, bool everything, struct event_round *round)
+{
+    struct service *s = arg;
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->count; i++) {
+        struct entry *entry = &s->entries[i];
+        if (!watched_list_is_at(entry->list, place))
+            continue;
+        entry->hurried = true;
+        entry->everything |= everything;
+        add_round(entry, round);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* The lists that have been read; the others look at all their wishes when they are. */
+static size_t lists_that_hear(struct service *s, struct event_round *round,
+                              struct watched_list ***out)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&s->lock);
+    *out = xcalloc(s->count + 1, sizeof(struct watched_list *));
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->entries[i].visited || s->entries[i].visiting)
+            (*out)[count++] = watched_list_ref(s->entries[i].list);
+        else
+            add_round(&s->entries[i], round);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return count;
+}
+
+static void on_images(void *arg, struct event_round *round)
+{
+    struct service *s = arg;
+    struct watched_list **lists;
+    struct visit v = {.workers_lock = &s->workers_lock, .workers = &s->workers};
+    size_t count = lists_that_hear(s, round, &lists);
+    for (size_t i = 0; i < count; i++) {
+        watched_list_hear(lists[i], &v, round);
+        watched_list_unref(lists[i]);
+    }
+    free(lists);
+    error_release(&v.error);
+}
+
+static int start_web(struct service *s, const struct configured_web *web, struct error *err)
+{
+    s->web = web_end_new(&(struct event_desk_options){
+        .state_dir = s->state_dir, .hear = on_images, .visit = on_place, .arg = s});
+    return web_end_apply(s->web, web, err);
 }
 
 /* ---- the configuration ---- */
@@ -238,7 +319,8 @@ static int read_configuration(struct service *s, struct error *err)
         access_unref(access);
         return -1;
     }
-    if (notifier_aim(s->notifier, access, err) < 0) {
+    if ((s->web && web_end_apply(s->web, &access->config.web, err) < 0) ||
+        notifier_aim(s->notifier, access, err) < 0) {
         drop_entries(entries, count);
         access_unref(access);
         return -1;
@@ -252,6 +334,8 @@ static int read_configuration(struct service *s, struct error *err)
     s->generation++;
     start_visitors(s);
     pthread_mutex_unlock(&s->lock);
+    if (s->o->mode == SERVICE_DAEMON && !s->web && start_web(s, &access->config.web, err) < 0)
+        return -1;
     return check_lists(s, count, err);
 }
 
@@ -325,6 +409,8 @@ static void run_on(struct service *s)
             next_sweep = clock_now() + SWEEP_SECONDS;
         }
         notify_alive(load(s));
+        if (s->web)
+            web_end_beat(s->web);
         wait_a_moment();
     }
     notify_stopping();
@@ -332,6 +418,7 @@ static void run_on(struct service *s)
 
 static void stop(struct service *s)
 {
+    web_end_stop(s->web);
     pthread_mutex_lock(&s->lock);
     s->stop = true;
     pthread_mutex_unlock(&s->lock);
@@ -339,6 +426,7 @@ static void stop(struct service *s)
         pthread_join(s->visitors[i], NULL);
     workers_stop(&s->workers);
     drop_entries(s->entries, s->count);
+    web_end_free(s->web);
     access_unref(s->access);
 }
 

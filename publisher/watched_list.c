@@ -41,6 +41,7 @@ struct watched_list {
     unsigned seed;
     uint64_t visits;
     pthread_mutex_t lock; /* guards what follows */
+    struct wishes known;  /* the recipe's wishes, for events */
     struct timing *timings;
     size_t timing_count, timing_capacity;
     struct turn *turns;
@@ -101,6 +102,7 @@ void watched_list_unref(struct watched_list *l)
         return;
     source_free(l->source);
     recipe_release(&l->recipe);
+    wishes_release(&l->known);
     error_release(&l->broken);
     access_unref(l->access);
     free((void *)(uintptr_t)l->settings.repository);
@@ -264,17 +266,21 @@ static struct worker *find_worker(struct visit *v, const char *repository)
     return NULL;
 }
 
-/* Names of a group that is not looked at now are its own all the same: a wildcard of a later group
- * must not take them. */
+/* The name of a wish that is not looked at now is its own all the same: a wildcard of a later group
+ * must not take it. */
+static void reserve_name(const struct wish_group *g, const struct wanted *wish)
+{
+    if (wish->selector)
+        return;
+    _cleanup_free_ char *name = reference_name(&wish->ref);
+    _cleanup_free_ char *public_name = path_join(g->list.prefix ? g->list.prefix : "", name);
+    name_set_add(g->names, public_name);
+}
+
 static void reserve_names(const struct wish_group *g, const struct wanted_list *wanted)
 {
-    for (size_t i = 0; i < wanted->count; i++) {
-        if (wanted->items[i].selector)
-            continue;
-        _cleanup_free_ char *name = reference_name(&wanted->items[i].ref);
-        _cleanup_free_ char *public_name = path_join(g->list.prefix ? g->list.prefix : "", name);
-        name_set_add(g->names, public_name);
-    }
+    for (size_t i = 0; i < wanted->count; i++)
+        reserve_name(g, &wanted->items[i]);
 }
 
 static void submit(struct watched_list *l, struct visit *v, struct worker *worker,
@@ -290,17 +296,18 @@ static void submit(struct watched_list *l, struct visit *v, struct worker *worke
         wanted_release(wanted);
         return;
     }
-    struct order *order = order_new(&(struct order_options){.access = l->access,
-                                                            .policy = &g->policy,
-                                                            .platforms = g->platforms,
-                                                            .platform_count = g->platform_count,
-                                                            .list = &g->list,
-                                                            .names = g->names,
-                                                            .urgency = URGENCY_POLL,
-                                                            .again = v->again,
-                                                            .heeds_pauses = true,
-                                                            .resolved = end_turn,
-                                                            .arg = turn});
+    struct order *order =
+        order_new(&(struct order_options){.access = l->access,
+                                          .policy = &g->policy,
+                                          .platforms = g->platforms,
+                                          .platform_count = g->platform_count,
+                                          .list = &g->list,
+                                          .names = g->names,
+                                          .urgency = v->urgent ? URGENCY_EVENT : URGENCY_POLL,
+                                          .again = v->again,
+                                          .heeds_pauses = true,
+                                          .resolved = end_turn,
+                                          .arg = turn});
     worker_submit(worker, order, wanted);
     order_unref(order);
 }
@@ -332,7 +339,7 @@ static void submit_group(struct watched_list *l, struct visit *v, struct wish_gr
 
 static bool is_due(struct watched_list *l, const struct visit *v, uint64_t interval, bool changed)
 {
-    return v->once || changed || timing_of(l, interval)->next <= v->now;
+    return v->once || v->everything || changed || timing_of(l, interval)->next <= v->now;
 }
 
 /* Intervals that no entry has any more would be due for ever. */
@@ -382,6 +389,14 @@ static void record(struct visit *v, const struct wishes *wishes, const struct er
     }
 }
 
+static void remember(struct watched_list *l, const struct wishes *wishes)
+{
+    pthread_mutex_lock(&l->lock);
+    wishes_release(&l->known);
+    wishes_copy_groups(&l->known, wishes);
+    pthread_mutex_unlock(&l->lock);
+}
+
 static void submit_due(struct watched_list *l, struct visit *v, struct wishes *wishes, bool changed)
 {
     for (size_t i = 0; i < wishes->count; i++) {
@@ -413,10 +428,103 @@ void watched_list_visit(struct watched_list *l, struct visit *v)
     record(v, &wishes, &why);
     report_wrong_entries(l, v, &wishes);
     l->is_new = false;
+    if (changed)
+        remember(l, &wishes);
     submit_due(l, v, &wishes, changed);
     for (size_t i = 0; i < l->timing_count; i++)
         if (l->timings[i].next <= v->now)
             l->timings[i].next = next_time(l, v->now, l->timings[i].interval);
     drop_unused(l, &wishes);
     set_due(l, v);
+}
+
+/* ---- events ---- */
+
+bool watched_list_is_at(const struct watched_list *l, const char *place)
+{
+    return heard_is_at(source_where(l->source), place);
+}
+
+static void add_tag(struct wanted_list *out, const struct wanted *wish, const char *tag)
+{
+    struct reference ref;
+    reference_with_tag(&ref, &wish->ref, tag);
+    wanted_add(out, &ref, NULL, wish->origin);
+    if (wish->list)
+        wanted_set_entry(out, wish->list, wish->entry);
+    out->items[out->count - 1].partly = true;
+}
+
+/* A wish that events concern, as a whole or as those of its tags; nothing if they do not. */
+static void add_concerned(struct wanted_list *out, const struct wanted *wish,
+                          const struct event_round *round)
+{
+    _cleanup_free_ char *repository = reference_canonical(&wish->ref);
+    size_t first = out->count;
+    for (size_t k = 0; k < round->heard_count; k++) {
+        enum concern concern = heard_concerns(&round->heard[k], wish, repository);
+        if (concern == CONCERNS_TAG) {
+            add_tag(out, wish, round->heard[k].tag);
+        } else if (concern == CONCERNS_WISH) {
+            wanted_truncate(out, first);
+            wanted_copy(out, wish);
+            return;
+        }
+    }
+}
+
+static void find_concerned(const struct wish_group *g, const struct event_round *round,
+                           struct wanted_list *out)
+{
+    for (size_t i = 0; i < g->wanted.count; i++) {
+        size_t before = out->count;
+        add_concerned(out, &g->wanted.items[i], round);
+        if (out->count == before)
+            reserve_name(g, &g->wanted.items[i]);
+    }
+}
+
+static void resolved(void *arg)
+{
+    event_round_resolved(arg);
+}
+
+static void ended(void *arg)
+{
+    event_round_end(arg);
+}
+
+static void submit_concerned(struct watched_list *l, struct visit *v, const struct wish_group *g,
+                             struct event_round *round)
+{
+    struct wanted_list wanted = {0};
+    find_concerned(g, round, &wanted);
+    struct worker *worker = wanted.count ? find_worker(v, g->repository) : NULL;
+    if (!worker) {
+        wanted_release(&wanted);
+        return;
+    }
+    event_round_begin(round);
+    struct order *order = order_new(&(struct order_options){.access = l->access,
+                                                            .policy = &g->policy,
+                                                            .platforms = g->platforms,
+                                                            .platform_count = g->platform_count,
+                                                            .list = &g->list,
+                                                            .names = g->names,
+                                                            .urgency = URGENCY_EVENT,
+                                                            .resolved = resolved,
+                                                            .ended = ended,
+                                                            .arg = round});
+    worker_submit(worker, order, &wanted);
+    order_unref(order);
+}
+
+void watched_list_hear(struct watched_list *l, struct visit *v, struct event_round *round)
+{
+    _cleanup_wishes_ struct wishes wishes = {0};
+    pthread_mutex_lock(&l->lock);
+    wishes_copy_groups(&wishes, &l->known);
+    pthread_mutex_unlock(&l->lock);
+    for (size_t i = 0; i < wishes.count; i++)
+        submit_concerned(l, v, &wishes.groups[i], round);
 }

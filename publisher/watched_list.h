@@ -14,6 +14,7 @@
 
 #include "publisher/access.h"
 #include "publisher/config.h"
+#include "publisher/event_desk.h"
 #include "publisher/wishes.h"
 #include "publisher/workers.h"
 
@@ -40,6 +41,8 @@ struct visit {
     int64_t now;        /* clock_now() */
     bool again;         /* look at every image as if it had never been published */
     bool once;          /* there is no next time */
+    bool urgent;        /* an event asks for it */
+    bool everything;    /* all wishes are due */
     size_t failed;      /* out: what could not be done: the list, repositories, entries */
     struct error error; /* out: why a repository could not be opened; the caller's to release */
 };
@@ -47,6 +50,11 @@ struct visit {
 void watched_list_visit(struct watched_list *list, struct visit *visit);
 /* When something is due again: clock_now(); NEVER after a visit of `once`. */
 int64_t watched_list_due(struct watched_list *list);
+/* Whether an event about `place` (state/events.h) is about its source. */
+bool watched_list_is_at(const struct watched_list *list, const char *place);
+/* Submit those wishes that an event concerns, whatever their time. May be called during a visit:
+ * a list that has not been read yet has no wishes, and will look at all of them. */
+void watched_list_hear(struct watched_list *list, struct visit *visit, struct event_round *round);
 const char *watched_list_name(const struct watched_list *list);
 
 #endif

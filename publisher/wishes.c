@@ -81,6 +81,19 @@ static struct wish_group *add_group(struct wishes *w, const char *repository,
     return g;
 }
 
+void wishes_copy_groups(struct wishes *to, const struct wishes *from)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        const struct wish_group *g = &from->groups[i];
+        struct wish_settings settings = {.policy = g->policy, .interval = g->interval};
+        struct wish_group *copy = add_group(to, g->repository, &settings);
+        copy_platforms(copy, g->platforms, g->platform_count);
+        recipe_list_copy(&copy->list, &g->list);
+        for (size_t k = 0; k < g->wanted.count; k++)
+            wanted_copy(&copy->wanted, &g->wanted.items[k]);
+    }
+}
+
 /* What the list says of how to publish. Its words are known to be good, but not that they go
  * together. */
 static int take_policy(struct wish_group *g, const struct recipe *recipe,

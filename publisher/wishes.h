@@ -59,6 +59,8 @@ struct wish_settings {
 };
 
 void wishes_release(struct wishes *wishes);
+/* The groups, with sets of names of their own. */
+void wishes_copy_groups(struct wishes *to, const struct wishes *from);
 /* Warnings are logged. ERROR_PARSE if settings do not go together, or a repository's name is wrong.
  * May be called for several recipes. */
 MUST_CHECK int wishes_add_recipe(struct wishes *wishes, const struct recipe *recipe,

@@ -273,6 +273,18 @@ int lists_expanded(struct database *db, int64_t list, const char *entry_text,
     return transaction_commit(&t, err);
 }
 
+int lists_also_wanted(struct database *db, int64_t list, const char *entry_text, const char *name,
+                      struct error *err)
+{
+    struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
+    struct list_name wanted = {name, NULL};
+    int64_t entry = 0;
+    if (transaction_begin(db, &t, err) < 0 || find_entry(db, list, entry_text, &entry, err) < 0 ||
+        add_names(db, entry, &wanted, 1, err) < 0)
+        return -1;
+    return transaction_commit(&t, err);
+}
+
 int lists_not_expanded(struct database *db, int64_t list, const char *entry_text,
                        const struct error *why, int64_t now, struct error *err)
 {

@@ -58,6 +58,9 @@ struct list_name {
 MUST_CHECK int lists_expanded(struct database *db, int64_t list, const char *entry_text,
                               const struct list_name *names, size_t count, int64_t now,
                               struct error *err);
+/* It stands for this name, too. */
+MUST_CHECK int lists_also_wanted(struct database *db, int64_t list, const char *entry_text,
+                                 const char *name, struct error *err);
 MUST_CHECK int lists_not_expanded(struct database *db, int64_t list, const char *entry_text,
                                   const struct error *why, int64_t now, struct error *err);
 

@@ -19,6 +19,9 @@ struct sender_state {
 };
 
 struct frontend {
+    /* Held for reading while a request is answered: it guards the settings, and which senders'
+     * states there are. */
+    pthread_rwlock_t settings_lock;
     struct web_settings settings;
     struct web_hooks hooks;
     char *state_dir;

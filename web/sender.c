@@ -57,7 +57,7 @@ void senders_copy(struct senders *out, const struct senders *from)
         out->items[out->count++] =
             (struct sender){.name = xstrdup(s->name),
                             .kind = s->kind,
-                            .secret = xstrdup(s->secret),
+                            .secret = s->secret ? xstrdup(s->secret) : NULL,
                             .registry = s->registry ? xstrdup(s->registry) : NULL,
                             .rate = s->rate};
     }

@@ -30,18 +30,6 @@ struct web {
     size_t count;
 };
 
-void web_settings_release(struct web_settings *s)
-{
-    for (size_t i = 0; i < s->listen_count; i++)
-        free(s->listen[i]);
-    free(s->listen);
-    senders_release(&s->senders);
-    if (s->token)
-        explicit_bzero(s->token, strlen(s->token));
-    free(s->token);
-    *s = (struct web_settings){0};
-}
-
 /* --- one request --- */
 
 /* From the first call for a request to its end. */
@@ -153,6 +141,14 @@ static enum MHD_Result begin(struct frontend *frontend, struct MHD_Connection *c
     return MHD_YES;
 }
 
+static void answer_with_settings(struct frontend *frontend, struct http_request *request,
+                                 struct http_response *response)
+{
+    pthread_rwlock_rdlock(&frontend->settings_lock);
+    frontend_answer(frontend, request, response);
+    pthread_rwlock_unlock(&frontend->settings_lock);
+}
+
 static enum MHD_Result answer(struct frontend *frontend, struct MHD_Connection *connection,
                               const char *url, const char *method, const struct exchange *e)
 {
@@ -167,7 +163,7 @@ static enum MHD_Result answer(struct frontend *frontend, struct MHD_Connection *
     if (e->too_large)
         response_message(&response, 413, "a body has %zu bytes at most", WEBHOOK_BODY_MAX);
     else
-        frontend_answer(frontend, &request, &response);
+        answer_with_settings(frontend, &request, &response);
     return reply(frontend, connection, &response);
 }
 
@@ -230,6 +226,15 @@ static int resolve(const char *text, struct addrinfo **out, struct error *err)
     return error_set(err, ERROR_PARSE, "\"%s\": expected an address and a port, not a name", text);
 }
 
+int web_check_address(const char *text, struct error *err)
+{
+    struct addrinfo *address = NULL;
+    if (resolve(text, &address, err) < 0)
+        return -1;
+    freeaddrinfo(address);
+    return 0;
+}
+
 /* A listening socket, or -1. */
 static int listen_on(const char *text, struct error *err)
 {
@@ -263,22 +268,39 @@ static unsigned port_of(int fd)
 
 /* --- life --- */
 
+/* What was counted of a sender stays. */
+static struct sender_state state_of(const struct frontend *f, const struct sender *sender)
+{
+    struct sender_state state = {0};
+    for (size_t i = 0; i < f->settings.senders.count; i++)
+        if (strcmp(f->settings.senders.items[i].name, sender->name) == 0)
+            state = f->senders[i];
+    state.bucket = bucket_make(sender->rate, sender->rate * BURST_SECONDS + 1, clock_monotonic());
+    return state;
+}
+
+static void frontend_set(struct frontend *f, const struct web_settings *settings)
+{
+    struct web_settings copy;
+    web_settings_copy(&copy, settings);
+    struct sender_state *states = xcalloc(copy.senders.count + 1, sizeof *states);
+    for (size_t i = 0; i < copy.senders.count; i++)
+        states[i] = state_of(f, &copy.senders.items[i]);
+    free(f->senders);
+    web_settings_release(&f->settings);
+    f->settings = copy;
+    f->senders = states;
+}
+
 static void frontend_init(struct frontend *frontend, const struct web_settings *settings,
                           const struct web_hooks *hooks)
 {
     double now = clock_monotonic();
     pthread_mutex_init(&frontend->mutex, NULL);
+    pthread_rwlock_init(&frontend->settings_lock, NULL);
     frontend->hooks = *hooks;
     frontend->state_dir = hooks->state_dir ? xstrdup(hooks->state_dir) : NULL;
-    frontend->settings.token = settings->token ? xstrdup(settings->token) : NULL;
-    frontend->settings.connections = settings->connections;
-    frontend->settings.per_address = settings->per_address;
-    senders_copy(&frontend->settings.senders, &settings->senders);
-    frontend->senders = xcalloc(settings->senders.count + 1, sizeof *frontend->senders);
-    for (size_t i = 0; i < settings->senders.count; i++) {
-        double rate = settings->senders.items[i].rate;
-        frontend->senders[i].bucket = bucket_make(rate, rate * BURST_SECONDS + 1, now);
-    }
+    frontend_set(frontend, settings);
     frontend->refused = bucket_make(REFUSED_PER_SECOND, REFUSED_AT_ONCE, now);
     frontend->refresh.bucket = bucket_make(REFRESH_RATE, REFRESH_RATE * BURST_SECONDS, now);
     frontend->inbox = inbox_new(hooks->state_dir);
@@ -293,6 +315,7 @@ static void frontend_release(struct frontend *frontend)
     web_settings_release(&frontend->settings);
     free(frontend->senders);
     free(frontend->state_dir);
+    pthread_rwlock_destroy(&frontend->settings_lock);
     pthread_mutex_destroy(&frontend->mutex);
 }
 
@@ -340,6 +363,14 @@ int web_start(const struct web_settings *settings, const struct web_hooks *hooks
     }
     *out = web;
     return 0;
+}
+
+void web_change(struct web *web, const struct web_settings *settings)
+{
+    struct frontend *f = &web->frontend;
+    pthread_rwlock_wrlock(&f->settings_lock);
+    frontend_set(f, settings);
+    pthread_rwlock_unlock(&f->settings_lock);
 }
 
 void web_stop(struct web *web)

@@ -32,6 +32,11 @@ struct web_settings {
     size_t connections, per_address; /* 0: the defaults */
 };
 void web_settings_release(struct web_settings *settings);
+void web_settings_copy(struct web_settings *out, const struct web_settings *from);
+/* Whether they differ in nothing that web_change() cannot change. */
+bool web_settings_same_sockets(const struct web_settings *a, const struct web_settings *b);
+/* ERROR_PARSE if it is none that could stand in `listen`. */
+MUST_CHECK int web_check_address(const char *text, struct error *err);
 
 /* What the server needs of the program it is part of. Called from any thread. */
 struct web_hooks {
@@ -47,6 +52,9 @@ struct web;
 /* Settings and hooks are copied. ERROR_PARSE: an address; ERROR_NET: it cannot be listened on. */
 MUST_CHECK int web_start(const struct web_settings *settings, const struct web_hooks *hooks,
                          struct web **out, struct error *err);
+/* Other senders and another token; the rest of the settings must be what it was. Nothing that is
+ * under way is disturbed. */
+void web_change(struct web *web, const struct web_settings *settings);
 /* Requests under way may be cut off. */
 void web_stop(struct web *web);
 /* The port of the n-th address: of use where 0 was asked for. */
