@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.server
 import threading
+import time
 import unittest
 
 from secure import write
@@ -17,6 +18,7 @@ class ListServer:
 
     def __init__(self):
         self.files, self.seen, self.status, self.etags, self.authorization, self.redirect = {}, [], None, True, None, None
+        self.hangs = threading.Event()      # set: nothing is answered until it is cleared
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -41,6 +43,7 @@ class ListServer:
         return self
 
     def __exit__(self, *_):
+        self.hangs.clear()
         self._server.shutdown()
         self._server.server_close()
 
@@ -54,6 +57,8 @@ class ListServer:
         status = self.status or (302 if self.redirect else 401 if not wanted else 404 if text is None else
                                  304 if known else 200)
         self.seen.append((handler.path, dict(handler.headers), status))
+        while self.hangs.is_set():
+            time.sleep(0.05)
         body = (text or "").encode() if status == 200 else b""
         handler.send_response(status)
         handler.send_header("ETag" if self.etags else "Last-Modified", etag if self.etags else date)
@@ -97,6 +102,12 @@ class HttpTest(SourceTest):
         self.server.status = 503
         self.assert_in_force(self.url, "503", "1", "2")
         self.server.status = None
+        self.settings["sources"] = {"silence": "2s"}
+        self.server.hangs.set()
+        start = time.monotonic()
+        self.assert_in_force(self.url, "too slow", "1", "2")
+        self.assertLess(time.monotonic() - start, 45, "60 is the usual")
+        self.server.hangs.clear()
         self.serve(text="version: 2\nimages: {\n")
         self.assert_in_force(self.url, r"list.yaml:3:1: ", "1", "2")
         self.assert_in_force(self.url, r"list.yaml:3:1: ", "1", "2")
