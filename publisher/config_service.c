@@ -319,8 +319,6 @@ static int read_seconds(struct config_reader *r, const struct node *value, const
     uint64_t seconds;
     if (config_read_duration(r, value, key, &seconds) < 0)
         return -1;
-    if (seconds == 0)
-        return config_fail_at(r, value, "a fetch needs 1s at least");
     *out = (double)seconds;
     return 0;
 }

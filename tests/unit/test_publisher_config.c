@@ -76,6 +76,34 @@ static void test_config__notifications(void **state)
     config_release(&config);
 }
 
+static void test_config__sources(void **state)
+{
+    (void)state;
+    struct config config;
+    struct error err = ERROR_INIT;
+    assert_ok(parse("sources:\n"
+                    "  known_hosts: hosts\n"
+                    "  silence: 90s\n"
+                    "  limit: 2h\n"
+                    "  credentials:\n"
+                    "    - {url: 'https://a.example.org/x', secret_file: token, scheme: bearer}\n"
+                    "    - {url: 'ssh://b.example.org:22', user: git, key_file: /k, "
+                    "passphrase_file: p}\n",
+                    &config, &err),
+              &err);
+    const struct source_settings *s = &config.sources;
+    assert_string_equal(s->known_hosts, "/etc/ducc/hosts");
+    assert_true(s->silence_seconds == 90 && s->limit_seconds == 7200);
+    assert_int_equal(s->credential_count, 2);
+    assert_string_equal(s->credentials[0].secret_file, "/etc/ducc/token");
+    assert_true(s->credentials[0].bearer && !s->credentials[1].bearer);
+    assert_null(s->credentials[0].user);
+    assert_string_equal(s->credentials[1].user, "git");
+    assert_string_equal(s->credentials[1].key_file, "/k");
+    assert_string_equal(s->credentials[1].passphrase_file, "/etc/ducc/p");
+    config_release(&config);
+}
+
 static void test_config__bad_files(void **state)
 {
     (void)state;
@@ -132,6 +160,13 @@ static void test_config__bad_files(void **state)
         {"notifications:\n  commands: [{run: tell}]\n", "expected a list: a program"},
         {"notifications:\n  commands: [{run: []}]\n", "expected a program and its arguments"},
         {"notifications:\n  mail: []\n", "unknown key \"mail\"; here may stand files"},
+        {"sources: [a]\n", "d.yaml:1:10: key \"sources\": expected a mapping"},
+        {"sources: {silence: 0s}\n", "d.yaml:1:20: key \"silence\""},
+        {"sources: {limit: long}\n", "d.yaml:1:18: key \"limit\""},
+        {"sources: {credentials: [a]}\n", "d.yaml:1:25: expected a mapping with url"},
+        {"sources: {credentials: [{user: a}]}\n", "a credential needs the key \"url\""},
+        {"sources: {credentials: [{url: a, scheme: none}]}\n", "expected basic or bearer"},
+        {"sources: {credentials: [{url: a, password: x}]}\n", "unknown key \"password\""},
         {"history: {keep: 5}\n", "d.yaml:1:17: key \"keep\""},
         {"history: {kept: 5d}\n", "unknown key \"kept\"; here may stand keep, keep_events"},
         {"registries:\n\thosts: 1\n", "d.yaml:2:1: not valid YAML"},
@@ -197,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config__registries),
         cmocka_unit_test(test_config__notifications),
+        cmocka_unit_test(test_config__sources),
         cmocka_unit_test(test_config__bad_files),
         cmocka_unit_test(test_config__deletion),
         cmocka_unit_test(test_config__named_file_must_be_there),
