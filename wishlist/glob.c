@@ -123,6 +123,11 @@ int glob_check(const char *pattern, struct error *err)
 static bool both_match(const char *a, const char *b, const char **next_a, const char **next_b)
 {
     bool found = false;
+    if (!strchr("?[", *a) && !strchr("?[", *b)) { /* two letters, nearly always */
+        *next_a = a + 1;
+        *next_b = b + 1;
+        return *a == *b;
+    }
     for (int c = 1; c < 128; c++)
         if (is_tag_char((char)c))
             found |= one_matches(a, (char)c, next_a) & one_matches(b, (char)c, next_b);

@@ -48,14 +48,25 @@ static void find_refused(struct linter *l, const struct site *site)
     }
 }
 
-static bool uses_registry(const struct recipe *recipe, const char *canonical)
+/* Registries in one spelling, each once. */
+struct registry_names {
+    char **items;
+    size_t count, capacity;
+};
+
+/* false: it was there. */
+static bool add_registry(struct registry_names *names, const struct wish *w)
 {
-    for (size_t i = 0; i < recipe->wish_count; i++) {
-        _cleanup_free_ char *name = registry_canonical(recipe->wishes[i].ref.registry);
-        if (strcmp(name, canonical) == 0)
-            return true;
+    char *name = registry_canonical(w->ref.registry);
+    for (size_t i = 0; i < names->count; i++) {
+        if (strcmp(names->items[i], name) == 0) {
+            free(name);
+            return false;
+        }
     }
-    return false;
+    ARRAY_GROW(names->items, names->count, names->capacity);
+    names->items[names->count++] = name;
+    return true;
 }
 
 /* A mistyped registry is most often one that nobody has used. Said at the first entry that does;
@@ -63,26 +74,19 @@ static bool uses_registry(const struct recipe *recipe, const char *canonical)
 static void find_new_registries(struct linter *l, const struct site *site)
 {
     const struct recipe *before = l->fresh->before;
-    char **said = xcalloc(l->recipe->wish_count + 1, sizeof *said);
-    size_t count = 0;
-    bool ask = before && before->wish_count > 0 && (!site || site->allow.count == 0);
-    for (size_t i = 0; ask && i < l->recipe->wish_count; i++) {
-        const char *written = l->recipe->wishes[i].ref.registry;
-        if (!l->fresh->wishes[i])
-            continue;
-        char *name = registry_canonical(written);
-        bool known = uses_registry(before, name);
-        for (size_t j = 0; j < count && !known; j++)
-            known = strcmp(said[j], name) == 0;
-        said[count++] = name;
-        if (!known)
+    struct registry_names known = {0};
+    if (!before || before->wish_count == 0 || (site && site->allow.count > 0))
+        return;
+    for (size_t i = 0; i < before->wish_count; i++)
+        add_registry(&known, &before->wishes[i]);
+    for (size_t i = 0; i < l->recipe->wish_count; i++)
+        if (l->fresh->wishes[i] && add_registry(&known, &l->recipe->wishes[i]))
             add_about(l, LINT_WARNING, "registry", i,
                       xasprintf("%s is a registry that no entry has used before; is that its name?",
-                                written));
-    }
-    for (size_t j = 0; j < count; j++)
-        free(said[j]);
-    free(said);
+                                l->recipe->wishes[i].ref.registry));
+    for (size_t i = 0; i < known.count; i++)
+        free(known.items[i]);
+    free(known.items);
 }
 
 /* A glob of which nothing but signs and a 'v' is fixed. */
