@@ -155,7 +155,7 @@ static void lately_of(struct buf *b, const char *repository, const struct histor
     for (size_t q = 0; part == 2 && count > 0 && q < sizeof quantiles / sizeof *quantiles; q++)
         SAMPLE(b, "ducc_day_publish_seconds",
                seconds[(size_t)((double)(count - 1) * quantiles[q].share + 0.5)], "repository",
-               repository, "quantile", quantiles[q].word);
+               repository, "share", quantiles[q].word);
     free(seconds);
 }
 

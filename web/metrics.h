@@ -1,5 +1,5 @@
 /*
- * /metrics: what a Prometheus server reads, in its text format 0.0.4. docs/api.md lists the names;
+ * /metrics: what a Prometheus server reads, in its text format 0.0.4. docs/web.md lists the names;
  * deploy/prometheus/alerts.yml and deploy/grafana/dashboard.json use them.
  */
 #ifndef WEB_METRICS_H

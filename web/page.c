@@ -99,27 +99,37 @@ static void pages(struct buf *b, const struct page_query *query, size_t count)
     buf_adds(b, "</nav>\n");
 }
 
-/* The rows of a page; the number of images there are in all. */
-static size_t rows(struct buf *b, const struct snapshot *shown, const struct page_query *query,
-                   bool with_repository)
+struct rows {
+    struct buf *b;
+    size_t first, count; /* number of the first that is shown; how many there are */
+    bool with_repository;
+};
+
+/* Those that have failed, or the others. */
+static void add_rows(struct rows *rows, const struct snapshot *shown,
+                     const struct page_query *query, bool failed)
 {
-    size_t count = 0, first = (query->page - 1) * PAGE_ROWS;
     int state = page_state(query->state);
     for (size_t i = 0; i < shown->image_count; i++) {
-        if (query->state && (int)shown->images[i].state != state)
+        const struct image_status *image = &shown->images[i];
+        if ((query->state && (int)image->state != state) || (image->state == NAME_FAILED) != failed)
             continue;
-        if (count >= first && count < first + PAGE_ROWS)
-            page_image_row(b, &shown->images[i], true, with_repository);
-        count++;
+        if (rows->count >= rows->first && rows->count < rows->first + PAGE_ROWS)
+            page_image_row(rows->b, image, true, rows->with_repository);
+        rows->count++;
     }
-    return count;
 }
 
 static void table(struct buf *b, const struct snapshot *all, const struct snapshot *shown,
                   const struct page_query *query)
 {
     _cleanup_buf_ struct buf body = BUF_INIT;
-    size_t count = rows(&body, shown, query, count_repositories(all) > 1);
+    struct rows rows = {.b = &body,
+                        .first = (query->page - 1) * PAGE_ROWS,
+                        .with_repository = count_repositories(all) > 1};
+    add_rows(&rows, shown, query, true); /* they want somebody's eye */
+    add_rows(&rows, shown, query, false);
+    size_t count = rows.count;
     if (count == 0) {
         buf_adds(b, all->image_count ? "<p>No image is like that.</p>\n"
                                      : "<p>No list asks for an image yet.</p>\n");

@@ -16,7 +16,7 @@
 #include "state/history.h"
 #include "state/snapshot.h"
 
-#define PAGE_ROWS        100
+#define PAGE_ROWS        50
 #define PAGE_PLOT_DAYS   28
 #define PAGE_STATIC_ROWS 5000 /* images.json has all */
 

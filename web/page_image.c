@@ -71,7 +71,8 @@ static void one(struct buf *b, const struct explanation *e, int64_t now)
     } else {
         buf_adds(b, "<p class=\"verdict\">");
     }
-    html_text(b, e->verdict);
+    if (!e->known || strcmp(e->verdict, name_state_word(e->status.state)) != 0)
+        html_text(b, e->verdict);
     buf_adds(b, "</p>\n");
     explain_lines(b, e);
     if (!e->known)

@@ -170,6 +170,14 @@ static void asked_by(struct buf *b, const struct image_status *image)
         buf_adds(b, "</small>");
 }
 
+static void size_or_nothing(struct buf *b, const struct name_record *r, uint64_t bytes)
+{
+    if (digest_is_set(&r->published))
+        html_size(b, bytes);
+    else
+        buf_adds(b, "–");
+}
+
 void page_image_row(struct buf *b, const struct image_status *image, bool links,
                     bool with_repository)
 {
@@ -199,9 +207,9 @@ void page_image_row(struct buf *b, const struct image_status *image, bool links,
     else
         buf_adds(b, "–");
     buf_adds(b, "</td><td class=\"n\" data-label=\"Size\">");
-    html_size(b, r->bytes);
+    size_or_nothing(b, r, r->bytes);
     buf_adds(b, "</td><td class=\"n\" data-label=\"New\">");
-    html_size(b, r->bytes_new);
+    size_or_nothing(b, r, r->bytes_new);
     buf_adds(b, "</td></tr>\n");
 }
 

@@ -8,11 +8,11 @@
 
 /* In units of the SVG, which is scaled to the page. */
 #define WIDTH  720.0
-#define LEFT   56.0
+#define LEFT   84.0 /* for labels in the size of phones */
 #define RIGHT  8.0
-#define TOP    16.0
+#define TOP    20.0
 #define HEIGHT 96.0 /* of a plot; its labels stand below */
-#define BELOW  26.0
+#define BELOW  28.0
 #define DAY    86400
 #define DAYS   366
 
@@ -45,7 +45,7 @@ static void time_axis(const struct plot *p)
     for (int day = 0; day < p->days; day += step) {
         struct clock_text t = clock_text(p->from + (int64_t)day * DAY);
         buf_addf(p->b, "<text x=\"%.1f\" y=\"%.1f\">%.5s</text>",
-                 x_of(p, p->from + (int64_t)day * DAY), p->y + HEIGHT + 16, t.s + 5);
+                 x_of(p, p->from + (int64_t)day * DAY), p->y + HEIGHT + 18, t.s + 5);
     }
 }
 

@@ -206,7 +206,7 @@ static void send_json(struct http_response *response, json_t *value)
     response->cacheable = true;
 }
 
-/* One page of the images, in the fields of docs/api.md. */
+/* One page of the images, in the fields of docs/web.md. */
 static json_t *images_json(const struct snapshot *shown, const struct page_query *query,
                            size_t per_page)
 {

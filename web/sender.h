@@ -1,6 +1,6 @@
 /*
  * Senders: who may tell us that something has changed. One for each key below `web: senders:` of
- * the configuration (docs/webhooks.md); its name stands in the URL it posts to.
+ * the configuration (docs/web.md); its name stands in the URL it posts to.
  *
  * What proves that a request comes from a sender depends on its kind: a table, sender_kinds[].
  */

@@ -36,7 +36,7 @@ const char page_style[] =
     "th{text-align:left;font-weight:600;font-size:.82rem;color:var(--soft);border-bottom:1px solid var(--line);padding:.3rem .6rem .3rem 0;white-space:nowrap}\n"
     "td{border-bottom:1px solid var(--line);padding:.42rem .6rem .42rem 0;vertical-align:top}\n"
     "td.name{overflow-wrap:anywhere;min-width:14rem}\n"
-    "td.text{overflow-wrap:anywhere}\n"
+    "td.text{overflow-wrap:anywhere;width:45%}\n"
     ".n,time{white-space:nowrap;font-variant-numeric:tabular-nums}\n"
     "td.n,th.n{text-align:right}\n"
     "td small{display:block}\n"
