@@ -147,6 +147,20 @@ static void check_semver_row(const struct row *row)
     check_row("semver", row);
 }
 
+static void check_exclude_row(const struct row *row)
+{
+    bool list = row->cells[0][0] == '[';
+    _cleanup_free_ char *keys =
+        list ? xasprintf("exclude: %s", row->cells[0]) : xasprintf("exclude: '%s'", row->cells[0]);
+    for (int in = 0; in < 2; in++) {
+        struct words tags;
+        split_words(&tags, row->cells[in ? 1 : 2]);
+        for (size_t i = 0; i < tags.count; i++)
+            expect(keys, tags.items[i], in ? tags.items[i] : "");
+        free(tags.text);
+    }
+}
+
 static void check_newest_row(const struct row *row)
 {
     expect(row->cells[0], row->cells[1], row->cells[2]);
@@ -156,6 +170,7 @@ static void test_selector__tables_of_the_documentation(void **state)
 {
     (void)state;
     assert_true(read_table("glob", check_glob_row) >= 8);
+    assert_true(read_table("exclude", check_exclude_row) >= 4);
     assert_true(read_table("regex", check_regex_row) >= 5);
     assert_true(read_table("semver", check_semver_row) >= 10);
     assert_true(read_table("newest", check_newest_row) >= 8);
@@ -224,6 +239,45 @@ static void expect_by_time(const char *keys, const char *tags, const char *expec
                  clock.asked, expected, asked);
     free(picked);
     free(w.text);
+}
+
+/* "3d-build" was made three days before now, "unknown" does not say. */
+static int created_by_age(void *arg, struct tag_time *tags, size_t count, struct error *err)
+{
+    (void)arg;
+    (void)err;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(tags[i].tag, "unknown") != 0)
+            tags[i].created = (int64_t)(10000 - atoi(tags[i].tag)) * 86400;
+    return 0;
+}
+
+static void check_time_row(const struct row *row)
+{
+    _cleanup_recipe_ struct recipe recipe;
+    _cleanup_error_ struct error err = ERROR_INIT;
+    _cleanup_buf_ struct buf got = BUF_INIT;
+    struct words tags;
+    const char **picked;
+    size_t n;
+    split_words(&tags, row->cells[1]);
+    struct selector *s = selector_of(row->cells[0], &recipe);
+    struct selector_input input = {tags.items, tags.count, (int64_t)10000 * 86400, created_by_age,
+                                   NULL};
+    assert_ok(selector_run(s, &input, &picked, &n, &err), &err);
+    for (size_t i = 0; i < n; i++)
+        buf_addf(&got, "%s%s", i ? " " : "", picked[i]);
+    if (strcmp(got.data, row->cells[2]) != 0)
+        fail_msg("{%s} of \"%s\": \"%s\", expected \"%s\"", row->cells[0], row->cells[1], got.data,
+                 row->cells[2]);
+    free(picked);
+    free(tags.text);
+}
+
+static void test_selector__table_of_times(void **state)
+{
+    (void)state;
+    assert_true(read_table("time", check_time_row) >= 7);
 }
 
 static void test_selector__time(void **state)
@@ -543,6 +597,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_selector__tables_of_the_documentation),
         cmocka_unit_test(test_selector__all_must_pass),
+        cmocka_unit_test(test_selector__table_of_times),
         cmocka_unit_test(test_selector__time),
         cmocka_unit_test(test_selector__time_that_cannot_be_found_out),
         cmocka_unit_test(test_selector__hostile_regex),
