@@ -39,22 +39,22 @@ class AskedByTest(recipes.RecipeTest):
         self.list("version: 2\nimages:\n- HOST/a/b:2*\n", "vo/part.yaml")
         first = self.list(head + "- HOST/a/b:1\n")
         self.convert()
-        place = self.source + "list.yaml:5"
+        place = self.source + "list.yaml@main:5"
         self.assertEqual(f"{place}@{first}", self.image("a/b:1")["published_for"])
-        self.assertEqual(f"{self.source}vo/part.yaml:3@{first}", self.image("a/b:2")["published_for"])
+        self.assertEqual(f"{self.source}vo/part.yaml@main:3@{first}", self.image("a/b:2")["published_for"])
         self.assertIn(f"It was asked for by {place}@{first}.", self.why("a/b:1"))
         # The line moves, and the image does not: what it was published for stays, who asks for it now is another line.
         second = self.list("# a remark\n" + head + "- HOST/a/b:1\n")
         self.convert()
         self.assertEqual(f"{place}@{first}", self.image("a/b:1")["published_for"])
         [asked] = self.image("a/b:1")["asked_by"]
-        self.assertEqual((self.source + "list.yaml", second, 6), (asked["list"], asked["revision"], asked["line"]))
+        self.assertEqual((self.source + "list.yaml@main", second, 6), (asked["list"], asked["revision"], asked["line"]))
         # Published anew, for the line and the commit of now.
         self.image_of("a/b", "1", "moved")
         self.convert()
-        self.assertEqual(f"{self.source}list.yaml:6@{second}", self.image("a/b:1")["published_for"])
+        self.assertEqual(f"{self.source}list.yaml@main:6@{second}", self.image("a/b:1")["published_for"])
         history = json.loads(self.program.run("why", "--json", f"http://{self.server.host}/a/b:1").stdout)["history"]
-        self.assertEqual([f"{self.source}list.yaml:6@{second}", f"{place}@{first}"],
+        self.assertEqual([f"{self.source}list.yaml@main:6@{second}", f"{place}@{first}"],
                          [item["published_for"] for item in history if item["what"] == "published"])
 
     def image_of(self, repository, tag, content=None):
@@ -73,7 +73,7 @@ class AskedByTest(recipes.RecipeTest):
         self.server.forget_requests()
         self.convert()
         self.assertEqual([], self.server.seen("/blobs/"), "nothing is published for that")
-        self.assertEqual(f"{self.source}list.yaml:4@{commit}", self.image("a/b:1")["published_for"])
+        self.assertEqual(f"{self.source}list.yaml@main:4@{commit}", self.image("a/b:1")["published_for"])
         self.assertIsNone(self.image("a/b:2")["published_for"], "no list asks for it")
 
     def test_expansion_makes_names_unwanted_and_deletes_nothing(self):

@@ -90,8 +90,8 @@ class DiffTest(recipes.RecipeTest):
         before = set(os.listdir("/tmp"))
         said = self.run_diff(source + "before", source + "main")
         self.assertEqual(set(), {name for name in set(os.listdir("/tmp")) - before if name.startswith("ducc-list-")})
-        self.assertRegex(said, rf"added +http://{self.server.host}/a/b:2\n +.*list.yaml:5, for {self.path('repo')}\n")
-        self.assertRegex(said, rf"removed +http://{self.server.host}/a/b:1\n +.*list.yaml:4, ")
+        self.assertRegex(said, rf"added +http://{self.server.host}/a/b:2\n +.*list.yaml@main:5, for {self.path('repo')}\n")
+        self.assertRegex(said, rf"removed +http://{self.server.host}/a/b:1\n +.*list.yaml@before:4, ")
         self.assertRegex(said, rf"unwanted +{self.server.host}/a/b:1\n")
         self.assertTrue(said.endswith("entries: 2 added, 1 removed, 0 suspended, 0 resumed; 0 settings changed; "
                                       "names: 2 become wanted, 1 unwanted\n"), said)

@@ -8,6 +8,7 @@ import time
 import unittest
 
 import recipes     # as a module: its class is no test of this file
+from backends import StandIn
 from harness import Image
 from test_registry_misbehaving import layer
 
@@ -127,6 +128,23 @@ class PlanTest(recipes.RecipeTest):
             process.kill()
             process.wait()
         self.assertIn("1 new, 0 moved, 0 incomplete, 0 refused, 0 suspended, 0 unchanged; ", said)
+
+    def test_a_cernvm_fs_repository_with_a_transaction_open(self):
+        repository = StandIn(self.scratch)
+        self.program = self.ducc(repository)
+        image = self.image("a/b", "1")
+        text = f"version: 2\nrepository: {repository.argument}\nimages: [HOST/a/b:1]\n"
+        _, found, _ = self.plan(text)
+        self.assertEqual(("new", 1), (found["a/b:1"]["fate"], found["a/b:1"]["layers_to_fetch"]))
+        self.run_recipe(text)
+        self.add("a/b", "1", Image([layer("1a/b"), layer("more")]))
+        self.assertEqual(0, repository.call("transaction", repository.name).returncode)
+        self.addCleanup(repository.call, "abort", "-f", repository.name)
+        revision = repository.revisions()
+        _, found, _ = self.plan(text)
+        self.assertEqual(("moved", 2, 1), tuple(found["a/b:1"][key] for key in ("fate", "layers", "layers_to_fetch")))
+        self.assertEqual(image.digest, found["a/b:1"]["digest_before"])
+        self.assertEqual(revision, repository.revisions())
 
     def test_two_repositories_and_text(self):
         self.image("a/b", "1")
