@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "wishlist/difference.h"
 #include "wishlist/glob.h"
+#include "wishlist/lint.h"
 #include "wishlist/recipe.h"
 
 #include <stdint.h>
@@ -85,6 +86,23 @@ static void check_wish(const struct recipe *recipe, const struct wish *wish)
     free(picked);
 }
 
+/* Nothing is new in a recipe that is compared with itself. */
+static void check_lint(const struct recipe *recipe)
+{
+    const struct recipe *before[] = {NULL, recipe};
+    for (size_t i = 0; i < 2; i++) {
+        _cleanup_lint_ struct lint lint = {0};
+        struct lint_fresh fresh;
+        lint_compare(recipe, before[i], &fresh);
+        lint_recipe(recipe, &fresh, NULL, &lint);
+        lint_sort(&lint);
+        lint_fresh_release(&fresh);
+        check(before[i] ? lint.count == 0 : lint.count >= recipe->problem_count);
+        for (size_t k = 0; k < lint.count; k++)
+            check(lint.items[k].line > 0 && *lint.items[k].path && *lint.items[k].message);
+    }
+}
+
 static void check_recipe(const struct recipe *recipe)
 {
     check(recipe->file_count > 0);
@@ -97,6 +115,7 @@ static void check_recipe(const struct recipe *recipe)
     _cleanup_differences_ struct differences none;
     differences_find(recipe, recipe, &none);
     check(none.count == 0);
+    check_lint(recipe);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
