@@ -202,8 +202,7 @@ int recorder_open(const struct recorder_options *options, struct recorder **out,
 static void end_run(struct recorder *r, const char *outcome)
 {
     struct error err = ERROR_INIT;
-    if (r->run && (run_end(r->db, r->run, &r->counts, outcome, clock_now(), &err) < 0 ||
-                   history_trim(r->db, &r->history, clock_now(), &err) < 0))
+    if (r->run && run_end(r->db, r->run, &r->counts, outcome, clock_now(), &err) < 0)
         complain("the end of the run", &err);
 }
 
@@ -338,6 +337,15 @@ bool recorder_was_wanted(struct recorder *r, const struct wanted *wish, const ch
     return found;
 }
 
+void recorder_tick(struct recorder *r)
+{
+    if (!r || pthread_mutex_trylock(&r->lock) != 0)
+        return; /* somebody writes just now */
+    if (r->note_count > 0 && clock_monotonic() > r->flushed + FLUSH_SECONDS)
+        flush(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
 void recorder_settle(struct recorder *r)
 {
     struct error err = ERROR_INIT;
@@ -348,6 +356,8 @@ void recorder_settle(struct recorder *r)
     flush(r);
     if (names_settle(r->db, r->key, clock_now(), &unwanted, &err) < 0)
         complain("what is unwanted", &err);
+    if (history_trim(r->db, &r->history, clock_now(), &err) < 0)
+        complain("that old history is deleted", &err);
     pthread_mutex_unlock(&r->lock);
 }
 

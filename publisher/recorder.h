@@ -10,7 +10,8 @@
  *     recorder_lists()      lists were read; recorder_expanded(): what an entry stands for
  *     recorder_seen()       the registry said what a tag points to
  *     recorder_decided()    published, unchanged, failed; recorder_failed(): before there is a job
- *     recorder_settle()     after a pass: what nobody asks for is unwanted
+ *     recorder_tick()       from time to time: what has waited for a second is written
+ *     recorder_settle()     after a pass: what nobody asks for is unwanted; old history goes
  *     recorder_close()
  *
  * What was published, and what failed in words it had not failed with before, is then told to the
@@ -64,6 +65,7 @@ void recorder_gone(struct recorder *recorder, const char *name);
 /* A name of which nothing is known but why it could not be looked at. */
 void recorder_failed(struct recorder *recorder, const char *name, const struct error *why);
 
+void recorder_tick(struct recorder *recorder);
 void recorder_settle(struct recorder *recorder);
 /* Whether to try an image now: false while a failure of just this digest waits for its next try. */
 bool recorder_is_due(struct recorder *recorder, const char *name, const struct digest *wanted);

@@ -40,6 +40,7 @@ struct service {
     } * entries;
     size_t count;
     uint64_t generation; /* of the entries: counted up when the configuration is read again */
+    bool changed;        /* a list is not what it was: what is wanted is to be settled */
     size_t failed;       /* visits that failed in some way */
     size_t busy;         /* repositories that could not be opened */
     struct error error;  /* why a repository could not be opened */
@@ -102,6 +103,7 @@ static int make_entries(const struct service *s, struct access *access, struct e
 static void note_visit(struct service *s, struct visit *v)
 {
     s->failed += v->failed;
+    s->changed |= v->changed;
     if (v->error.kind == ERROR_NONE)
         return;
     s->busy++;
@@ -364,6 +366,21 @@ static void sweep(struct service *s)
 {
     pthread_mutex_lock(&s->workers_lock);
     workers_sweep(&s->workers);
+    workers_settle(&s->workers);
+    pthread_mutex_unlock(&s->workers_lock);
+}
+
+/* What a service that runs for years must do from time to time, and a pass does at its end. */
+static void keep_records(struct service *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool changed = s->changed && all_visited(s); /* what is not read yet may ask for more */
+    s->changed &= !changed;
+    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_lock(&s->workers_lock);
+    workers_tick(&s->workers);
+    if (changed)
+        workers_settle(&s->workers);
     pthread_mutex_unlock(&s->workers_lock);
 }
 
@@ -408,6 +425,7 @@ static void run_on(struct service *s)
             sweep(s);
             next_sweep = clock_now() + SWEEP_SECONDS;
         }
+        keep_records(s);
         notify_alive(load(s));
         if (s->web)
             web_end_beat(s->web);
@@ -455,6 +473,7 @@ enum exit_status service_run(const struct service_options *options, struct error
     bool pass = options->mode == SERVICE_POLL;
     pthread_mutex_init(&s.lock, NULL);
     pthread_mutex_init(&s.workers_lock, NULL);
+    s.workers.lock = &s.workers_lock;
     s.report = s.workers.report = report_new(options->convert->form, pass);
     s.notifier = notifier_new(options->notification_file);
     enum exit_status status = EXIT_USAGE;

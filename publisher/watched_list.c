@@ -424,7 +424,7 @@ void watched_list_visit(struct watched_list *l, struct visit *v)
     for (size_t i = 0; i < wishes.count; i++)
         if (wishes.groups[i].interval == 0)
             wishes.groups[i].interval = l->interval;
-    bool changed = l->is_new;
+    bool changed = v->changed = l->is_new;
     record(v, &wishes, &why);
     report_wrong_entries(l, v, &wishes);
     l->is_new = false;

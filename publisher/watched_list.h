@@ -43,6 +43,7 @@ struct visit {
     bool once;          /* there is no next time */
     bool urgent;        /* an event asks for it */
     bool everything;    /* all wishes are due */
+    bool changed;       /* out: the list is not what it was at the last visit */
     size_t failed;      /* out: what could not be done: the list, repositories, entries */
     struct error error; /* out: why a repository could not be opened; the caller's to release */
 };

@@ -48,7 +48,7 @@ struct worker {
     size_t jobs;       /* with fetch or the committer */
     pthread_t resolvers[RESOLVERS_MAX];
     size_t resolver_count, resolvers_idle;
-    bool sweep; /* when no batch is left */
+    bool sweep, settle; /* when no batch is left */
     bool stop;
     struct error unusable; /* the repository, as resolving saw; set once */
 };
@@ -233,6 +233,20 @@ static void resolve_batch(struct worker *w, struct batch *batch)
     free(jobs.items);
 }
 
+/* What was asked for has its time. With the lock held, which is given up meanwhile. */
+static void tidy(struct worker *w)
+{
+    bool settle = w->settle;
+    if (w->sweep)
+        fetch_sweep(w->fetch);
+    w->sweep = w->settle = false;
+    if (!settle)
+        return;
+    pthread_mutex_unlock(&w->lock);
+    recorder_settle(w->recorder);
+    pthread_mutex_lock(&w->lock);
+}
+
 /* With the lock held, which is given up meanwhile. */
 static void run_batch(struct worker *w, struct batch *batch)
 {
@@ -244,10 +258,8 @@ static void run_batch(struct worker *w, struct batch *batch)
     pthread_mutex_unlock(&w->lock);
     batch_free(batch);
     pthread_mutex_lock(&w->lock);
-    if (w->sweep && batches_count(&w->batches) == 0) {
-        w->sweep = false;
-        fetch_sweep(w->fetch);
-    }
+    if (batches_count(&w->batches) == 0)
+        tidy(w);
     pthread_cond_broadcast(&w->changed);
 }
 
@@ -297,10 +309,19 @@ void worker_submit(struct worker *w, struct order *order, struct wanted_list *wa
 void worker_sweep(struct worker *w)
 {
     pthread_mutex_lock(&w->lock);
+    bool overdue = w->sweep;
+    w->sweep = true;
+    if (overdue || batches_count(&w->batches) == 0)
+        tidy(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void worker_settle(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->settle = true;
     if (batches_count(&w->batches) == 0)
-        fetch_sweep(w->fetch);
-    else
-        w->sweep = true;
+        tidy(w);
     pthread_mutex_unlock(&w->lock);
 }
 

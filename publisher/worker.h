@@ -54,8 +54,11 @@ MUST_CHECK int worker_start(const struct worker_options *options, struct report 
 
 /* Takes over what *wanted holds; the order gets references. */
 void worker_submit(struct worker *worker, struct order *order, struct wanted_list *wanted);
-/* As soon as no batch is left: remove from the spool what no job needs. */
+/* As soon as no batch is left: remove from the spool what no job needs. If that has not come since
+ * the last call (a registry hangs), at once. */
 void worker_sweep(struct worker *worker);
+/* As soon as no batch is left: recorder_settle(). To be called when lists have changed. */
+void worker_settle(struct worker *worker);
 /* Until every wish is decided, a stop is asked for, or the repository cannot be used. */
 void worker_drain(struct worker *worker);
 /* Where it notes what it does; NULL in a dry run. publisher/recorder.h */

@@ -135,6 +135,22 @@ class DaemonTest(ServiceTest):
         self.wait_published(backend, f"{self.source.host}/a/b:2", images["2"], service)
         self.assertEqual(service.stop(), 0)
 
+    def test_what_a_list_gives_up_is_unwanted_soon(self):
+        backend = Directory(self.scratch)
+        names = [f"{self.source.host}/a/b:{tag}" for tag in "12"]
+        images = [self.image("a/b", tag, tag) for tag in "12"]
+        service = self.start(backend, names, speed=60)
+        for name, image in zip(names, images, strict=True):
+            self.wait_published(backend, name, image, service)
+
+        def states():
+            listed = json.loads(self.ducc_program.run("status", "--json", check=True).stdout)["images"]
+            return {one["name"]: one["state"] for one in listed}
+        self.wait_for(lambda: states() == dict.fromkeys(names, "published"), service)
+        self.recipe("list.yaml", backend.argument, names[:1], "1m")
+        self.wait_for(lambda: states() == {names[0]: "published", names[1]: "unwanted"}, service)
+        self.assertEqual(service.stop(), 0)
+
     def test_reload_reads_configuration_and_lists(self):
         backend, other = StandIn(self.scratch), Directory(self.scratch)
         first, second = self.image("a/b", "1", "first"), self.image("a/b", "2", "second")
