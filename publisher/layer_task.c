@@ -178,7 +178,10 @@ static int adopt_index(struct layer_task *t, struct error *err)
     _cleanup_free_ char *folder = layout_layer(blob);
     _cleanup_free_ char *index = path_join(folder, ".metadata/index");
     _cleanup_free_ char *path = repository_path(t->repository, index);
-    if (layer_adopt_index(t->spool, blob, path, err) == 0)
+    repository_reading_begin(t->repository);
+    int result = layer_adopt_index(t->spool, blob, path, err);
+    repository_reading_end(t->repository);
+    if (result == 0)
         return 1;
     if (err->kind != ERROR_NOT_FOUND && err->kind != ERROR_CORRUPT)
         return -1;

@@ -30,7 +30,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PIPE_SIZE        (1 << 20)
+#define PIPE_SIZE (1 << 20)
+/* More than a pipe and the tar writer's buffer hold together: if so much has been written, ingest
+ * has read some of it. */
+#define FLOWS_BYTES      ((uint64_t)4 << 20)
 #define PATIENCE_SECONDS 30
 #define SERVER_CONF_MAX  ((size_t)1 << 20)
 
@@ -256,8 +259,10 @@ static void cvmfs_free(struct repository *r)
 /* ---- the stream ---- */
 
 struct stream {
+    struct repository *repository;
     struct tar_writer *tar;
     struct commit_report *report;
+    bool flows; /* ingest has begun to read: what is open below /cvmfs does not matter now */
 };
 
 int cvmfs_write_change(struct tar_writer *tar, const struct change *c, struct error *err)
@@ -291,17 +296,24 @@ static int stream_change(void *arg, const struct change *c, struct error *err)
 {
     struct stream *s = arg;
     s->report->xattrs_left_out += c->xattrs_len > 0;
+    if (!s->flows && tar_writer_count(s->tar) > FLOWS_BYTES) {
+        s->flows = true;
+        repository_admit_readers(s->repository);
+    }
     return cvmfs_write_change(s->tar, c, err);
 }
 
-/* 0, or -1: then the reader is sure to fail. If it was the reader that went first, *out_broken. */
-static int write_stream(const struct changeset *cs, int fd, struct commit_report *report,
-                        bool *out_broken, struct error *err)
+/* 0, or -1: then the reader is sure to fail. If it was the reader that went first, *out_broken.
+ * Readers of the repository are excluded before and after. */
+static int write_stream(struct repository *r, const struct changeset *cs, int fd,
+                        struct commit_report *report, bool *out_broken, struct error *err)
 {
     _cleanup_tar_writer_ struct tar_writer *tar = tar_writer_new(fd);
-    struct stream s = {.tar = tar, .report = report};
+    struct stream s = {.repository = r, .tar = tar, .report = report};
     struct changeset_visitor v = {.change = stream_change, .arg = &s};
     int result = changeset_visit(cs, &v, err);
+    if (s.flows)
+        repository_exclude_readers(r);
     if (result == 0)
         result = tar_writer_finish(tar, err);
     if (result < 0)
@@ -346,7 +358,7 @@ static int ingest(struct repository *r, const struct changeset *cs, struct commi
     int result = cvmfs_note_ingest(r, p.pid, err);
     if (result == 0) {
         streamed = true;
-        result = write_stream(cs, p.stdin_fd, out, &broken, err);
+        result = write_stream(r, cs, p.stdin_fd, out, &broken, err);
     }
     int status = process_wait(&p);
     if (status != 0 && (result == 0 || broken))
@@ -390,8 +402,12 @@ static int cvmfs_commit(struct repository *r, const struct changeset *cs,
 {
     struct changeset_visitor v = {.end_unit = check_published, .arg = r};
     _cleanup_error_ struct error extras = ERROR_INIT;
-    if (cvmfs_check_free(r, err) < 0 || cvmfs_end_ingest(r, ingest(r, cs, out, err), err) < 0 ||
-        changeset_visit(cs, &v, err) < 0)
+    if (cvmfs_check_free(r, err) < 0)
+        return -1;
+    repository_exclude_readers(r);
+    int result = cvmfs_end_ingest(r, ingest(r, cs, out, err), err);
+    repository_admit_readers(r);
+    if (result < 0 || changeset_visit(cs, &v, err) < 0)
         return -1;
     /* The images are public now; what comes on top may fail, and is said. */
     if (cvmfs_publish_extras(r, cs, options, out, &extras) < 0)
@@ -408,8 +424,13 @@ static int run_transaction(struct repository *r, int (*work)(void *arg, struct e
     const char *const finish[] = {"cvmfs_server", "publish", r->name, NULL};
     if (cvmfs_run(start, NULL, err) < 0)
         return -1;
-    if (work(arg, err) == 0 && cvmfs_run(finish, NULL, err) == 0)
-        return 0;
+    if (work(arg, err) == 0) {
+        repository_exclude_readers(r);
+        int result = cvmfs_run(finish, NULL, err);
+        repository_admit_readers(r);
+        if (result == 0)
+            return 0;
+    }
     _cleanup_error_ struct error again = ERROR_INIT;
     if (cvmfs_abort(r, &again) < 0)
         error_wrap(err, "(and its transaction could not be aborted: %s)", again.message);

@@ -67,12 +67,14 @@ void documents_known_tags(const struct document_source *s, const struct referenc
     _cleanup_free_ char *folder = path_parent(metadata);
     _cleanup_free_ char *path = repository_path(s->repository, folder);
     const char *start = path_name(metadata);
+    repository_reading_begin(s->repository);
     DIR *dir = opendir(path);
     for (struct dirent *e; dir && (e = readdir(dir));)
         if (starts_with(e->d_name, start) && reference_tag_is_valid(e->d_name + strlen(start)))
             found(arg, e->d_name + strlen(start));
     if (dir)
         closedir(dir);
+    repository_reading_end(s->repository);
 }
 
 /* --- from the registries --- */

@@ -22,6 +22,16 @@ static const char *cvmfs_mount(void)
     return dir && *dir ? dir : "/cvmfs";
 }
 
+/* A commit must not wait for ever behind those who read. */
+static void init_readers(struct repository *r)
+{
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&r->readers, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+}
+
 int repository_open(const char *name, struct repository **out, struct error *err)
 {
     if (repository_check(name, err) < 0)
@@ -32,6 +42,7 @@ int repository_open(const char *name, struct repository **out, struct error *err
     r->root = directory ? xstrdup(name) : path_join(cvmfs_mount(), name);
     r->view = directory ? xstrdup(name) : xasprintf("%s/%s/rdonly", cvmfs_spool_root(), name);
     r->backend = directory ? &directory_backend : &cvmfs_backend;
+    init_readers(r);
     *out = r;
     return 0;
 }
@@ -48,6 +59,7 @@ void repository_free(struct repository *r)
     free(r->counter);
     free(r->note);
     free(r->cut_off);
+    pthread_rwlock_destroy(&r->readers);
     free(r);
 }
 
@@ -260,20 +272,29 @@ static int type_below(const char *root, const char *path, mode_t *out, struct er
 
 int repository_type(const struct repository *r, const char *path, mode_t *out, struct error *err)
 {
-    return type_below(r->root, path, out, err);
+    repository_reading_begin(r);
+    int result = type_below(r->root, path, out, err);
+    repository_reading_end(r);
+    return result;
 }
 
 int repository_layer_type(const struct repository *r, const char *path, mode_t *out,
                           struct error *err)
 {
-    return type_below(r->view, path, out, err);
+    repository_reading_begin(r);
+    int result = type_below(r->view, path, out, err);
+    repository_reading_end(r);
+    return result;
 }
 
 int repository_read(const struct repository *r, const char *path, size_t max, struct buf *out,
                     struct error *err)
 {
     _cleanup_free_ char *full = repository_path(r, path);
-    return file_read(full, max, out, err);
+    repository_reading_begin(r);
+    int result = file_read(full, max, out, err);
+    repository_reading_end(r);
+    return result;
 }
 
 int repository_readlink(const struct repository *r, const char *path, struct buf *out,
@@ -287,6 +308,33 @@ int repository_readlink(const struct repository *r, const char *path, struct buf
     else if (errno != ENOENT && errno != ENOTDIR && errno != EINVAL)
         return error_set_errno(err, ERROR_IO, errno, "%s: cannot look at it", full);
     return 0;
+}
+
+/* ---- readers and commits ---- */
+
+static pthread_rwlock_t *readers_of(const struct repository *r)
+{
+    return &((struct repository *)(uintptr_t)r)->readers;
+}
+
+void repository_reading_begin(const struct repository *r)
+{
+    pthread_rwlock_rdlock(readers_of(r));
+}
+
+void repository_reading_end(const struct repository *r)
+{
+    pthread_rwlock_unlock(readers_of(r));
+}
+
+void repository_exclude_readers(struct repository *r)
+{
+    pthread_rwlock_wrlock(&r->readers);
+}
+
+void repository_admit_readers(struct repository *r)
+{
+    pthread_rwlock_unlock(&r->readers);
 }
 
 uint64_t repository_revision(const struct repository *repository)

@@ -11,6 +11,10 @@
  *
  * One process writes to a repository at a time: the caller holds its lock (state/state.h).
  * No descriptor below the repository's root stays open between two calls.
+ *
+ * Any thread may read, while one commits: CernVM-FS begins and ends no revision while something is
+ * open below /cvmfs, so those moments and the readers exclude each other. While the content flows,
+ * which is what takes long, they go together.
  */
 #ifndef REPOSITORY_REPOSITORY_H
 #define REPOSITORY_REPOSITORY_H
@@ -19,6 +23,7 @@
 #include "base/error.h"
 #include "repository/changeset.h"
 
+#include <pthread.h>
 #include <sys/stat.h>
 
 struct commit_options {
@@ -52,6 +57,7 @@ struct repository {
     /* From repository_begin(): what became of the change of somebody who was cut off, for people;
      * NULL: nobody was. */
     char *cut_off;
+    pthread_rwlock_t readers;
 };
 
 typedef int repository_work(int root, void *arg, struct error *err);
@@ -134,5 +140,13 @@ MUST_CHECK int repository_readlink(const struct repository *repository, const ch
 uint64_t repository_revision(const struct repository *repository);
 /* The path in the file system. Owned. */
 char *repository_path(const struct repository *repository, const char *path);
+
+/* Around whatever opens something at such a path, in a thread that does not commit. The functions
+ * above do so themselves; not to be nested. */
+void repository_reading_begin(const struct repository *repository);
+void repository_reading_end(const struct repository *repository);
+/* For back ends: wait until nobody reads, and let nobody begin; the end of that. */
+void repository_exclude_readers(struct repository *repository);
+void repository_admit_readers(struct repository *repository);
 
 #endif
