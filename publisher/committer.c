@@ -9,8 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SILENT_SECONDS 10.0
-#define LOOK_SECONDS   0.2 /* how often to look whether waiting has come to an end */
+#define SILENT_SECONDS      10.0
+#define LOOK_SECONDS        0.2 /* how often to look whether waiting has come to an end */
+#define GATHER_LOOK_SECONDS 0.02
 
 /* Content of layers can go ahead; without layers there is nothing to put first. */
 static bool is_large(const struct committer *c, const struct job *job)
@@ -159,6 +160,12 @@ static bool must_pause(const struct committer *c)
     return c->not_before > 0 && clock_monotonic() < c->not_before;
 }
 
+/* Whether to wait for what shares the next commit. */
+static bool must_gather(const struct committer *c)
+{
+    return clock_monotonic() < c->gather_until && c->o.more_to_come(c->o.arg, c->ready.count);
+}
+
 void committer_run(struct committer *c)
 {
     while (!c->broken && !cancel_requested() && !fetch_is_quitting(c->o.fetch)) {
@@ -168,6 +175,8 @@ void committer_run(struct committer *c)
         dismiss(c);
         if (must_pause(c))
             clock_sleep(LOOK_SECONDS);
+        else if (must_gather(c))
+            clock_sleep(GATHER_LOOK_SECONDS);
         else if (!cancel_requested())
             publish_some(c);
     }

@@ -1,8 +1,11 @@
 /*
  * The committer: takes jobs whose layers lie in the spool, and makes revisions of them.
  *
- * One commit at a time. All jobs that are ready when a commit ends share the next one (group
- * commit), as far as
+ * One commit at a time. All jobs that are ready when it begins share it (group commit). While a
+ * revision begins and ends, nobody may read the repository (repository/repository.h), so the others
+ * make no headway: after a commit they get as much time as it took, and what becomes ready then
+ * shares the next one. If nobody else is at work it begins at once. A group is as large as that, as
+ * far as
  *
  *   - they are published in the same way: a revision is planned with one policy;
  *   - their new content stays within the limit of a revision;
@@ -45,6 +48,8 @@ struct committer_options {
     bool json;                     /* how plans are printed */
     /* If somebody else has a transaction open: wait and try again, rather than give up. */
     bool patient;
+    /* Whether anything may still become ready, with so many that are. */
+    bool (*more_to_come)(void *arg, size_t ready);
     /* The job is decided; it is the callee's to free. `outcome` is one of report.h's. */
     void (*decided)(void *arg, struct job *job, enum outcome outcome);
     void *arg;
@@ -53,11 +58,12 @@ struct committer_options {
 struct committer {
     struct committer_options o;
     _Atomic uint64_t revision_limit; /* bytes of new content */
-    struct jobs ready; /* taken from fetch, which still has them, and not yet decided */
-    uint64_t group;    /* number of the one under way */
-    bool part_is_next; /* large images and the others take turns */
-    double not_before; /* clock_monotonic(): the repository was busy */
-    bool broken;       /* the repository cannot be used (any more): `error` says why */
+    struct jobs ready;   /* taken from fetch, which still has them, and not yet decided */
+    uint64_t group;      /* number of the one under way */
+    bool part_is_next;   /* large images and the others take turns */
+    double not_before;   /* clock_monotonic(): the repository was busy */
+    double gather_until; /* clock_monotonic(): after a commit */
+    bool broken;         /* the repository cannot be used (any more): `error` says why */
     struct error error;
 };
 

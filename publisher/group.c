@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #define BUSY_PAUSE_SECONDS 15
+#define GATHER_SECONDS_MAX 5.0 /* the content of a long commit flowed while others read */
 
 static void fail_job(struct committer *c, struct job *job, struct error *err)
 {
@@ -321,6 +322,8 @@ static int commit(struct committer *c, const struct group *g, const struct chang
     if (repository_commit(c->o.repository, cs, &extras, out, err) < 0)
         return -1;
     c->not_before = 0;
+    c->gather_until =
+        clock_monotonic() + (out->seconds < GATHER_SECONDS_MAX ? out->seconds : GATHER_SECONDS_MAX);
     return 0;
 }
 

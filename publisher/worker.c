@@ -92,6 +92,15 @@ static void job_decided(void *arg, struct job *job, enum outcome outcome)
     pthread_mutex_unlock(&w->lock);
 }
 
+static bool more_to_come(void *arg, size_t ready)
+{
+    struct worker *w = arg;
+    pthread_mutex_lock(&w->lock);
+    bool more = w->jobs > ready || batches_count(&w->batches) > 0;
+    pthread_mutex_unlock(&w->lock);
+    return more;
+}
+
 /* What a stop, or a repository that broke, left over. */
 static void report_left(struct worker *w, struct job *job)
 {
@@ -402,6 +411,7 @@ static void start_threads(struct worker *w)
                                                 .dry_run = o->dry_run,
                                                 .json = o->json,
                                                 .patient = o->patient,
+                                                .more_to_come = more_to_come,
                                                 .decided = job_decided,
                                                 .arg = w};
     atomic_init(&w->committer.revision_limit,
