@@ -243,7 +243,7 @@ int authorizer_answer(struct authorizer *authorizer, const struct endpoint *at,
                       const struct http_response *response, const struct authorization *refused,
                       struct authorization *out, struct error *err)
 {
-    struct habit habit;
+    struct habit habit = {0};
     struct authorization answer;
     if (read_challenge(response, at, &habit, err) < 0)
         return -1;

@@ -1,9 +1,13 @@
 #include "repository/known_files.h"
 
 #include "base/memory.h"
+#include "base/parallel.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* Looking at a file below a FUSE mount is mostly waiting for its process. */
+#define LOOK_THREADS 8
 
 struct known_link {
     uint32_t entry;
@@ -203,6 +207,19 @@ static void seal(struct known_files *k)
 
 /* ---- what is there ---- */
 
+/* A file of a source that is equal to a wanted one. */
+struct candidate {
+    uint64_t wanted; /* as in struct file_set */
+    uint32_t entry;
+    bool may_link;
+};
+
+struct candidates {
+    const struct known_source *source;
+    struct candidate *items;
+    size_t count, capacity;
+};
+
 static bool may_link(const struct known_source *source, uint32_t entry)
 {
     const struct layer_entry *e = &source->index.entries[entry];
@@ -215,33 +232,52 @@ static bool may_link(const struct known_source *source, uint32_t entry)
     return source->may_link(source->arg, path, e);
 }
 
-static void offer_file(struct known_files *k, const struct known_source *source, uint32_t entry,
-                       uint32_t *home)
+static void look(void *arg, size_t i)
 {
-    const struct layer_entry *e = &source->index.entries[entry];
-    size_t slot = find_slot(k, &k->contents, &source->index, e);
+    struct candidate *c = &((struct candidates *)arg)->items[i];
+    c->may_link = may_link(((struct candidates *)arg)->source, c->entry);
+}
+
+static void compare_file(struct known_files *k, struct candidates *found, uint32_t entry)
+{
+    const struct layer_index *index = &found->source->index;
+    const struct layer_entry *e = &index->entries[entry];
+    size_t slot = find_slot(k, &k->contents, index, e);
     if (!k->contents.slots[slot])
         return;
     k->elsewhere[slot] = 1;
-    slot = find_slot(k, &k->files, &source->index, e);
-    uint64_t wanted = k->files.slots[slot];
-    if (!wanted)
+    uint64_t wanted = k->files.slots[find_slot(k, &k->files, index, e)];
+    if (!wanted || is_linked(k->layers[(wanted - 1) >> 32], (uint32_t)(wanted - 1)))
         return;
-    struct known_layer *layer = k->layers[(wanted - 1) >> 32];
-    if (is_linked(layer, (uint32_t)(wanted - 1)) || !may_link(source, entry))
-        return;
-    if (*home == UINT32_MAX)
-        *home = add_home(k, &source->index, source->owned, source->home);
-    add_link(layer, (uint32_t)(wanted - 1), *home, entry);
+    ARRAY_GROW(found->items, found->count, found->capacity);
+    found->items[found->count++] = (struct candidate){.wanted = wanted, .entry = entry};
+}
+
+static void link_candidates(struct known_files *k, const struct candidates *found, uint32_t *home)
+{
+    const struct known_source *source = found->source;
+    for (size_t i = 0; i < found->count; i++) {
+        const struct candidate *c = &found->items[i];
+        struct known_layer *layer = k->layers[(c->wanted - 1) >> 32];
+        if (!c->may_link || is_linked(layer, (uint32_t)(c->wanted - 1)))
+            continue;
+        if (*home == UINT32_MAX)
+            *home = add_home(k, &source->index, source->owned, source->home);
+        add_link(layer, (uint32_t)(c->wanted - 1), *home, c->entry);
+    }
 }
 
 void known_files_offer(struct known_files *k, struct known_source *source)
 {
+    struct candidates found = {.source = source};
     uint32_t home = UINT32_MAX;
     seal(k);
     for (uint32_t i = 0; i < source->index.count; i++)
         if (is_first_name(&source->index, i))
-            offer_file(k, source, i, &home);
+            compare_file(k, &found, i);
+    parallel_for(found.count, source->may_link ? LOOK_THREADS : 1, look, &found);
+    link_candidates(k, &found, &home);
+    free(found.items);
     if (!source->owned)
         return;
     if (home == UINT32_MAX)

@@ -17,8 +17,9 @@
  * Links lead to files that are sent or that the repository holds, never to other links of the same
  * commit: of links to links, cvmfs_server ingest takes only some.
  *
- * Memory: 16 to 32 bytes for each file that is new, 12 for each link. Indexes that are offered are
- * read once, from the beginning to the end.
+ * Memory: 16 to 32 bytes for each file that is new, 12 for each link, and 16 for each file of the
+ * one layer that is being offered. Indexes that are offered are read once, from the beginning to
+ * the end.
  */
 #ifndef REPOSITORY_KNOWN_FILES_H
 #define REPOSITORY_KNOWN_FILES_H
@@ -48,7 +49,8 @@ struct known_source {
     bool owned;
     const char *home;            /* where its files lie; copied */
     const uint8_t *not_linkable; /* as in struct layer_source; may be NULL */
-    /* Whether the file at that path may be linked to; called once for each that would be. */
+    /* Whether the file at that path may be linked to; called for those that would be, on several
+     * threads at a time. */
     bool (*may_link)(void *arg, const char *path, const struct layer_entry *entry);
     void *arg;
 };

@@ -28,7 +28,7 @@ static char *layerfs_of(const struct digest *blob)
 static bool may_link(void *arg, const char *path, const struct layer_entry *e)
 {
     const struct planner *p = arg;
-    _cleanup_free_ char *full = repository_path(p->repository, path);
+    _cleanup_free_ char *full = path_join(p->repository->view, path);
     return planner_can_link(p->repository, full, e);
 }
 

@@ -368,7 +368,7 @@ static int connect_remote(struct fetch *f, struct error *err)
 
 static int fetch_into(struct fetch *f, git_oid *out_commit, struct error *err)
 {
-    const char *name;
+    const char *name = NULL;
     if (git_remote_create_anonymous(&f->remote, f->mirror, f->request.url) < 0)
         return git_library_error(err, ERROR_IO, "git remote");
     if (connect_remote(f, err) < 0 || find_branch(f, &name, out_commit, err) < 0)

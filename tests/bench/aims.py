@@ -17,19 +17,31 @@ from figures import Samples, table
 from make_image import TAG
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "integration"))
-from harness import Registry, TarBuilder    # noqa: E402
+from harness import Podman, Registry, TarBuilder    # noqa: E402
 
 SMALL, SMALL_LAYERS, SMALL_BYTES = 200, 3, 5_000_000
+BEHIND = 50
 POLLED = 1000
 TAGS = 20
 
-# Name: (what is divided by what, the aim).
-AIMS = {
+ROWS = ("images", "peers", "small", "behind", "poll", "million")
+
+# What is divided by what, and the aim.
+RATIOS = {
     "cold / bare ingest": ("cold", "bare", 1.10),
     "new top layer / bare ingest": ("update", "bare", 0.33),
     "rebuild / cold": ("rebuild", "cold", 0.22),
     "20 tags / empty ingest": ("tags", "empty", 2.0),
     "poll of 1,000 tags / curl --parallel": ("poll", "curl", 1.5),
+}
+# Measured as they stand: (work, key, aim, what its unit is divided by).
+VALUES = {
+    "20 tags: revisions": ("tags", "revisions", 1, 1),
+    "200 small images: revisions": ("small images", "revisions", 15, 1),
+    "poll: HEADs a tag": ("poll", "heads", 1, 1),
+    "1,000,000 entries into CernVM-FS: peak MiB": ("million", "peak", 320, 2**20),
+    "another tree of 1,000,000 links: stream, s": ("million links", "wall", 2, 1),
+    "opening an index of 1,000,000 entries, ms": ("million index", "wall", 10, 1e-3),
 }
 
 
@@ -38,98 +50,99 @@ def revision(repository):
 
 
 class Aims:
-    def __init__(self, ducc, go, scratch):
+    def __init__(self, bench, ducc, go, scratch):
         """go: the Go DUCC's program, or None."""
-        self.ducc, self.go, self.scratch = ducc, go, scratch
-        self.found = {}         # name: one value a round, seconds or counts
-        self.latencies = []     # of small images behind a large one
+        self.bench, self.ducc, self.go, self.scratch = bench, ducc, go, scratch
+        self.found = {}         # work: one measurement a round, a dict
+        self.latencies = []     # of small images behind a large one, all rounds
 
-    def note(self, name, value):
-        self.found.setdefault(name, []).append(value)
-        print(f"    {name}: {value:.4g}", file=sys.stderr, flush=True)
+    def note(self, work, **values):
+        self.found.setdefault(work, []).append(values)
+        said = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+        print(f"    {work}: {said}", file=sys.stderr, flush=True)
 
-    def timed(self, name, work):
+    def measured(self, work, *command, repository=None, **how):
+        """Run it; what it said. Notes seconds (those of commits apart), processor seconds, and revisions made."""
         subprocess.run(["sync"], check=True)
-        begin = time.monotonic()
-        result = work()
-        self.note(name, time.monotonic() - begin)
-        return result
+        before = revision(repository) if repository else 0
+        found, said = self.bench.child(*command, **how)
+        values = {"wall": found["wall"], "cpu": found["cpu"] + found["children_cpu"], "own cpu": found["cpu"],
+                  "peak": found["peak"]}
+        if repository:
+            values["revisions"] = revision(repository) - before
+        commits = [event["seconds"] for event in events(said) if event["event"] == "commit"]
+        if commits:
+            values["commit"] = sum(commits)
+        self.note(work, **values)
+        return said
 
-    def convert(self, state, repository, *names):
-        """The events of one run."""
-        done = subprocess.run([self.ducc, "convert", "--json", "--state-dir", state, "--repo", repository.name, *names],
-                              capture_output=True, check=False, text=True, cwd="/")
-        if done.returncode:
-            raise AssertionError(f"ducc convert ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    def commits(self, name, events):
-        self.note(f"{name}: of that commit", sum(event["seconds"] for event in events if event["event"] == "commit"))
+    def convert(self, work, state, repository, *names):
+        return self.measured(work, self.ducc, "convert", "--json", "--state-dir", state, "--repo", repository.name, *names,
+                             repository=repository, cwd="/")
 
     # The rows -----------------------------------------------------------------------------------------------------
 
     def images(self, registry, ready):
-        host = registry.host
-        with CvmfsRepository() as repository:
-            self.timed("bare", lambda: subprocess.run(
-                ["cvmfs_server", "ingest", "-k", "-b", "/", "-t", ready, repository.name], check=True, capture_output=True))
-        with CvmfsRepository() as repository, tempfile.TemporaryDirectory(dir=self.scratch) as state:
-            def published(name, *tags):
-                before = revision(repository)
-                events = self.timed(name, lambda: self.convert(state, repository, *(
-                    f"http://{host}/bench/image:{tag}" for tag in tags)))
-                self.commits(name, events)
-                self.note(f"{name}: revisions", revision(repository) - before)
+        def tagged(*tags):
+            return [f"http://{registry.host}/bench/image:{tag}" for tag in tags]
 
-            published("cold", TAG)
-            self.timed("empty", lambda: subprocess.run(
-                ["cvmfs_server", "ingest", "-k", "-b", "/", "-t", "-", repository.name], check=True, capture_output=True,
-                input=TarBuilder().dir("bench").bytes()))
-            published("tags", *(f"{TAG}-{n}" for n in range(TAGS)))
-            published("update", f"{TAG}-update")
-            published("rebuild", f"{TAG}-rebuild")
+        with CvmfsRepository() as repository:
+            self.measured("bare", "cvmfs_server", "ingest", "-k", "-b", "/", "-t", ready, repository.name)
+        with (CvmfsRepository() as repository, tempfile.TemporaryDirectory(dir=self.scratch) as state,
+              tempfile.NamedTemporaryFile(dir=self.scratch) as empty):
+            self.convert("cold", state, repository, *tagged(TAG))
+            empty.write(TarBuilder().dir("bench").bytes())
+            empty.flush()
+            self.measured("empty", "cvmfs_server", "ingest", "-k", "-b", "/", "-t", empty.name, repository.name)
+            self.convert("tags", state, repository, *tagged(*(f"{TAG}-{n}" for n in range(TAGS))))
+            self.convert("update", state, repository, *tagged(f"{TAG}-update"))
+            self.convert("rebuild", state, repository, *tagged(f"{TAG}-rebuild"))
+
+    def peers(self, registry, layout):
+        """What other programs take for the parts that they do."""
+        source = f"docker://{registry.host}/bench/image:{TAG}"
+        with tempfile.TemporaryDirectory(dir=self.scratch) as top:
+            self.measured("umoci unpack (local layout, one tree)", "umoci", "unpack", "--image", f"{layout}:{TAG}",
+                          os.path.join(top, "bundle"))
+            self.measured("skopeo copy (fetch only)", "skopeo", "copy", "--quiet", "--insecure-policy",
+                          "--src-tls-verify=false", source, f"dir:{top}/copy")
+        with Podman() as podman:
+            self.measured("podman pull (fetch, unpack the layers)",
+                          *podman.command("pull", "-q", "--tls-verify=false", source))
 
     def small_images(self, registry):
         names = push_small(registry, SMALL, "small")
         with CvmfsRepository() as repository, tempfile.TemporaryDirectory(dir=self.scratch) as state:
-            before = revision(repository)
-            self.timed(f"{SMALL} small images", lambda: self.convert(state, repository, *names))
-            self.note(f"{SMALL} small images: revisions", revision(repository) - before)
+            self.convert("small images", state, repository, *names)
         if self.go:
             self._small_images_go(names)
 
     def _small_images_go(self, names):
         """A tenth of them: it takes minutes."""
         some = [name.removeprefix("http://") for name in names[::10]]
-        with CvmfsRepository() as repository, tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=self.scratch) as recipe:
+        with CvmfsRepository() as repository, tempfile.NamedTemporaryFile("w", suffix=".yaml") as recipe:
             recipe.write("version: 1\nuser: x\ncvmfs_repo: %s\noutput_format: ''\ninput:\n" % repository.name +
                          "".join(f"  - 'http://{name}'\n" for name in some))
             recipe.flush()
-            before = revision(repository)
-            begin = time.monotonic()
-            subprocess.run([self.go, "convert", recipe.name], check=True, capture_output=True)
-            self.note(f"the Go tool, {SMALL} small images (scaled)", 10 * (time.monotonic() - begin))
-            self.note("the Go tool: revisions an image", (revision(repository) - before) / len(some))
+            self.measured(f"the Go tool: {len(some)} small images", self.go, "convert", recipe.name, repository=repository)
 
     def behind_a_large_one(self, registry):
         """Small images that are asked for together with a large one, which is first in the list."""
-        names = push_small(registry, 50, "behind")
+        names = push_small(registry, BEHIND, "behind")
         with CvmfsRepository() as repository, tempfile.TemporaryDirectory(dir=self.scratch) as state:
-            large = f"http://{registry.host}/bench/image:{TAG}"
-            before, begin = revision(repository), time.time()
-            done = subprocess.Popen([self.ducc, "convert", "--json", "--state-dir", state, "--repo", repository.name, large,
-                                     *names], stdout=subprocess.PIPE, text=True, cwd="/")
-            for line in done.stdout:
-                event = json.loads(line)
-                if event["event"] == "result":
-                    kind = "large image with 50 small ones" if event["image"].endswith(f":{TAG}") else None
-                    if kind:
-                        self.note(kind, time.time() - begin)
-                    else:
-                        self.latencies.append(time.time() - begin)
-            if done.wait():
+            before, begin = revision(repository), time.monotonic()
+            with subprocess.Popen([self.ducc, "convert", "--json", "--state-dir", state, "--repo", repository.name,
+                                   f"http://{registry.host}/bench/image:{TAG}", *names], stdout=subprocess.PIPE, text=True,
+                                  cwd="/") as running:
+                for event in map(json.loads, running.stdout):
+                    if event["event"] == "result" and event["image"].endswith(f":{TAG}"):
+                        self.note("a large image, 50 small ones behind it: public", wall=time.monotonic() - begin)
+                    elif event["event"] == "result":
+                        self.latencies.append(time.monotonic() - begin)
+            if running.returncode:
                 raise AssertionError("ducc convert failed")
-            self.note("large image with 50 small ones: revisions", revision(repository) - before)
+            self.note("a large image, 50 small ones behind it: all", wall=time.monotonic() - begin,
+                      revisions=revision(repository) - before)
 
     def poll(self, registry):
         """1,000 tags of ten images, unchanged."""
@@ -138,18 +151,35 @@ class Aims:
             convert = [self.ducc, "convert", "-q", "--state-dir", f"{top}/state", "--repo", f"{top}/repo",
                        f"http://{registry.host}/poll/image:*"]
             os.mkdir(f"{top}/repo")
-            subprocess.run(convert, check=True, capture_output=True)
+            self.bench.child(*convert)
             urls = os.path.join(top, "urls")
             with open(urls, "w", encoding="ascii") as out:
-                out.writelines(f'url = "http://{registry.host}/v2/poll/image/manifests/{tag}"\noutput = "/dev/null"\n' for tag in tags)
+                out.writelines(f"url = \"http://{registry.host}/v2/poll/image/manifests/{tag}\"\noutput = \"/dev/null\"\n"
+                               for tag in tags)
             registry.forget_requests()
-            self.timed("poll", lambda: subprocess.run(convert, check=True, capture_output=True))
+            self.measured("poll", *convert)
             counts = registry.count_requests()
-            self.note("poll: HEADs a tag", counts.get(("HEAD", "manifests"), 0) / len(tags))
-            self.note("poll: other requests", sum(counts.values()) - counts.get(("HEAD", "manifests"), 0))
-            accept = "Accept: application/vnd.oci.image.manifest.v1+json"
-            self.timed("curl", lambda: subprocess.run(["curl", "-sf", "--parallel", "--parallel-max", "16", "-I", "-H", accept,
-                                                       "-K", urls], check=True, stdout=subprocess.DEVNULL))
+            heads = counts.get(("HEAD", "manifests"), 0)
+            self.found["poll"][-1].update({"heads": heads / len(tags), "other requests": sum(counts.values()) - heads})
+            self.measured("curl", "curl", "-sf", "--parallel", "--parallel-max", "16", "-I", "-K", urls, "-H",
+                          "Accept: application/vnd.oci.image.manifest.v1+json")
+
+    def million(self, registry, layout, spool):
+        """One layer of a million small entries: a tree of links to it, its index, and a whole run."""
+        for work, command in {"million links": "links", "million index": "index-open"}.items():
+            wanted = {"links": "stream", "index-open": "index-open"}[command]
+            more = ["/dev/null"] if command == "links" else []
+            found = [one for one in self.bench.run(command, layout, spool, *more) if one["what"] == wanted]
+            self.note(work, wall=sum(one["wall"] for one in found), cpu=sum(one["cpu"] for one in found),
+                      peak=max(one["peak"] for one in found))
+        registry.push_layout(layout, TAG, "bench/million", "1")
+        with CvmfsRepository() as repository, tempfile.TemporaryDirectory(dir=self.scratch) as state:
+            self.convert("million", state, repository, f"http://{registry.host}/bench/million:1")
+
+
+def events(said):
+    """Of `ducc convert --json`, among other lines."""
+    return [json.loads(line) for line in said.splitlines() if line.startswith('{"')]
 
 
 def push_small(registry, count, repository):
@@ -189,38 +219,54 @@ def push(registry, layouts):
         registry.push_manifest("bench/image", f"{TAG}-{number}", manifest, json.loads(manifest)["mediaType"])
 
 
-def measure(bench, ducc, layouts, spool, scratch, rounds, go, parts):
-    """layouts: {"": directory, "update": ..., "rebuild": ...}; parts: which rows, all if empty."""
-    aims = Aims(ducc, go, scratch)
+def measure(bench, ducc, layouts, spools, scratch, rounds, go, rows):
+    """layouts: {"": directory, "update": ..., "rebuild": ..., "million": ...}; spools: where those of "" and "million"
+    lie prepared; rows: which of ROWS, all if empty."""
+    aims = Aims(bench, ducc, go, scratch)
     ready = os.path.join(scratch, "ready.tar")
     with Registry() as registry:
-        push(registry, layouts)
-        bench.run("stream", layouts[""], spool, ready)
-        rows = {"images": lambda: aims.images(registry, ready), "small": lambda: aims.small_images(registry),
-                "behind": lambda: aims.behind_a_large_one(registry), "poll": lambda: aims.poll(registry)}
+        push(registry, {name: layout for name, layout in layouts.items() if name != "million"})
+        bench.run("stream", layouts[""], spools[""], ready)
+        work = {"images": lambda: aims.images(registry, ready), "peers": lambda: aims.peers(registry, layouts[""]),
+                "small": lambda: aims.small_images(registry), "behind": lambda: aims.behind_a_large_one(registry),
+                "poll": lambda: aims.poll(registry),
+                "million": lambda: aims.million(registry, layouts["million"], spools["million"])}
         for number in range(rounds):
             print(f"  round {number + 1} of {rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-            for name in parts or rows:
-                rows[name]()
+            for name in rows or ROWS:
+                work[name]()
     os.unlink(ready)
     return aims
 
 
-def ratios(found):
+def samples(found, work, key, scale=1):
+    return Samples(one[key] / scale for one in found.get(work, []) if key in one)
+
+
+def ratios(found, key="wall"):
     """[(name, Samples, aim)]"""
-    return [(name, Samples(found[above]).over(found[below]), aim) for name, (above, below, aim) in AIMS.items()
-            if above in found and below in found]
+    return [(name, samples(found, above, key).over(samples(found, below, key)), aim)
+            for name, (above, below, aim) in RATIOS.items() if above in found and below in found]
 
 
 def report(aims):
-    rows = [[name, Samples(values).text(form=".3g")] for name, values in aims.found.items()]
-    text = table(["work", "seconds, or counts"], rows) + "\n\n"
-    rows = [[name, samples.text(form=".3f"), f"{aim:g}", "yes" if samples.median <= aim else "no"]
-            for name, samples, aim in ratios(aims.found)]
-    text += table(["aim", "measured", "at most", "met"], rows) + "\n"
+    found = aims.found
+    rows = [[work, samples(found, work, "wall").text(form=".3g"), samples(found, work, "cpu").text(form=".3g"),
+             samples(found, work, "own cpu").text(form=".3g"), samples(found, work, "commit").text(form=".3g"),
+             samples(found, work, "revisions").text(form=".3g"), samples(found, work, "peak", 2**20).text(form=".3g")]
+            for work in found]
+    text = table(["work", "wall s", "CPU s", "own CPU s", "commit s", "revisions", "peak MiB"], rows) + "\n\n"
+    rows = [[name, share.text(form=".3f"), cpu.text(form=".3f"), f"{aim:g}", "yes" if share.median <= aim else "no"]
+            for (name, share, aim), (_, cpu, _) in zip(ratios(found), ratios(found, "cpu"))]
+    for name, (work, key, aim, unit) in VALUES.items():
+        values = samples(found, work, key, unit)
+        if values:
+            rows.append([name, values.text(form=".3g"), "-", f"{aim:g}", "yes" if values.median <= aim else "no"])
+    text += table(["aim", "measured", "in CPU time", "at most", "met"], rows) + "\n"
     if aims.latencies:
         late = sorted(aims.latencies)
-        parts = ", ".join(f"{share} %: {late[min(len(late) - 1, len(late) * share // 100)]:.1f} s" for share in (10, 50, 90, 99))
+        parts = ", ".join(f"{share} %: {late[min(len(late) - 1, len(late) * share // 100)]:.1f} s"
+                          for share in (10, 50, 90, 99))
         text += f"\nSmall images asked for together with a large one were public after ({len(late)} of them) {parts}.\n"
     return text
 

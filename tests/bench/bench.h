@@ -50,6 +50,7 @@ MUST_CHECK int bench_stream(char **arguments, struct error *err);     /* LAYOUT 
 MUST_CHECK int bench_links(char **arguments, struct error *err);      /* LAYOUT SPOOL OUT */
 MUST_CHECK int bench_merge(char **arguments, struct error *err);      /* LAYOUT SPOOL */
 MUST_CHECK int bench_index_open(char **arguments, struct error *err); /* LAYOUT SPOOL */
+MUST_CHECK int bench_pipe(char **arguments, struct error *err);       /* FILE */
 MUST_CHECK int bench_synthetic(char **arguments, struct error *err);  /* N */
 MUST_CHECK int bench_child(char **arguments, struct error *err);      /* COMMAND... */
 
