@@ -177,7 +177,8 @@ static void report(const struct asker *a, size_t i, struct lint *out)
     if (answer->error.kind == ERROR_POLICY)
         return; /* found without asking */
     if (answer->error.kind != ERROR_NONE) {
-        lint_add(out, LINT_ERROR, "image", path, w->line, w->column, w->text,
+        const char *rule = answer->error.kind == ERROR_NET ? "registry" : "image";
+        lint_add(out, LINT_ERROR, rule, path, w->line, w->column, w->text,
                  xstrdup(answer->error.message));
         return;
     }

@@ -7,6 +7,7 @@ import unittest
 
 from gitrepo import WorkTree, git
 from harness import IntegrationTest, TarBuilder
+from registry import free_port
 
 HEAD = "version: 1\ncvmfs_repo: images.example.org\ninput:\n"
 BROKEN = HEAD + """\
@@ -167,7 +168,8 @@ class LintTest(IntegrationTest):
         for tag in ("1.0", "1.1", "2.0"):
             registry.push_image("lib/a", tag, [layer])
         host = f"http://{registry.host}/lib"
-        path = self.recipe(HEAD + f"- {host}/a:1.0\n- {host}/a:9\n- '{host}/a:1.*'\n- '{host}/a:8.*'\n- {host}/none:1\n")
+        path = self.recipe(HEAD + f"- {host}/a:1.0\n- {host}/a:9\n- '{host}/a:1.*'\n- '{host}/a:8.*'\n- {host}/none:1\n"
+                           f"- registry.invalid/x:1\n- http://127.0.0.1:{free_port()}/x:1\n")
         result = json.loads(self.lint("--online", "--format", "json", path, status=1).stdout)
         by_line = {}
         for each in result["findings"]:
@@ -178,6 +180,8 @@ class LintTest(IntegrationTest):
         self.assertIn("2 tags, about ", by_line[6][1]["message"])
         self.assertIn("none of the 3 tags", by_line[7][0]["message"])
         self.assertEqual([each["rule"] for each in by_line[8]], ["image"])
+        for line in (9, 10):
+            self.assertEqual([(each["rule"], each["severity"]) for each in by_line[line]], [("registry", "error")])
         bounded = self.recipe("version: 2\nrepository: images.example.org\nlimits: {tags: 2, image_size: 50}\nimages:\n"
                               f"- '{host}/a:*'\n", "bounded.yaml")
         messages = [each["message"] for each in
