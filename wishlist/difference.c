@@ -120,23 +120,24 @@ static const struct {
     const char *name;
     setting_text *text;
     int number;
+    bool touches; /* what is selected depends on it */
 } settings[] = {
-    {"chains", policy_text, RECIPE_CHAINS},
-    {"podman", policy_text, RECIPE_PODMAN},
-    {"flat", policy_text, RECIPE_FLAT},
-    {"layers", policy_text, RECIPE_LAYERS},
-    {"xattrs", policy_text, RECIPE_XATTRS},
-    {"devices", policy_text, RECIPE_DEVICES},
-    {"fix_perms", policy_text, RECIPE_FIX_PERMS},
-    {"chunk_above", policy_text, RECIPE_CHUNK_ABOVE},
-    {"platforms", platforms_text, 0},
-    {"interval", interval_text, 0},
-    {"limits.image_size", image_size_text, 0},
-    {"limits.tags", tags_text, 0},
-    {"signature", signature_text, 0},
-    {"scheme", scheme_text, 0},
-    {"owner", owner_text, 0},
-    {"contact", contact_text, 0},
+    {"chains", policy_text, RECIPE_CHAINS, false},
+    {"podman", policy_text, RECIPE_PODMAN, false},
+    {"flat", policy_text, RECIPE_FLAT, false},
+    {"layers", policy_text, RECIPE_LAYERS, false},
+    {"xattrs", policy_text, RECIPE_XATTRS, false},
+    {"devices", policy_text, RECIPE_DEVICES, false},
+    {"fix_perms", policy_text, RECIPE_FIX_PERMS, false},
+    {"chunk_above", policy_text, RECIPE_CHUNK_ABOVE, false},
+    {"platforms", platforms_text, 0, true},
+    {"interval", interval_text, 0, false},
+    {"limits.image_size", image_size_text, 0, false},
+    {"limits.tags", tags_text, 0, true},
+    {"signature", signature_text, 0, false},
+    {"scheme", scheme_text, 0, false},
+    {"owner", owner_text, 0, false},
+    {"contact", contact_text, 0, false},
 };
 #define SETTINGS (sizeof settings / sizeof *settings)
 
@@ -202,8 +203,8 @@ static const struct recipe_list *list_of(const struct side *side, const struct w
 
 /* ---- finding ---- */
 
-static struct difference *add(struct differences *out, enum difference_kind kind, struct side *side,
-                              size_t number)
+static struct difference *add(struct differences *out, enum difference_kind kind,
+                              const struct side *side, size_t number)
 {
     const struct wish *wish = &side->recipe->wishes[number];
     const struct recipe_list *list = list_of(side, wish);
@@ -215,7 +216,6 @@ static struct difference *add(struct differences *out, enum difference_kind kind
                              .entry = xstrdup(wish->text),
                              .place = recipe_wish_place(side->recipe, wish),
                              .entries = 1};
-    side->touched[number] = true;
     return d;
 }
 
@@ -249,19 +249,21 @@ static void compare_settings(struct differences *out, struct side *old, const st
     for (size_t i = 0; i < SETTINGS; i++) {
         char *before = settings[i].text(list_of(old, was), was, settings[i].number);
         char *after = settings[i].text(list, is, settings[i].number);
+        bool differs = !same(before, after);
         struct difference *d =
-            same(before, after) ? NULL : find_setting(out, list, settings[i].name, before, after);
+            differs ? find_setting(out, list, settings[i].name, before, after) : NULL;
         if (d) {
             d->entries++;
-            new->touched[number] = true;
-        } else if (!same(before, after)) {
+        } else if (differs) {
             d = add(out, DIFFERENCE_SETTING, new, number);
             d->setting = settings[i].name;
             d->before = TAKE_PTR(before);
             d->after = TAKE_PTR(after);
         }
-        if (d)
+        if (differs && settings[i].touches) {
             old->touched[was - old->recipe->wishes] = true;
+            new->touched[number] = true;
+        }
         free(before);
         free(after);
     }
@@ -270,13 +272,16 @@ static void compare_settings(struct differences *out, struct side *old, const st
 static void find_lone(struct differences *out, enum difference_kind kind, struct side *of,
                       const struct side *other)
 {
-    for (size_t i = 0; i < of->recipe->wish_count; i++)
-        if (!find_same(other, &of->entries[i]))
-            add(out, kind, of, i);
+    for (size_t i = 0; i < of->recipe->wish_count; i++) {
+        if (find_same(other, &of->entries[i]))
+            continue;
+        add(out, kind, of, i);
+        of->touched[i] = true;
+    }
 }
 
 static void find_switched(struct differences *out, enum difference_kind kind,
-                          const struct side *old, struct side *new)
+                          const struct side *old, const struct side *new)
 {
     for (size_t i = 0; i < new->recipe->wish_count; i++) {
         const struct wish *was = find_same(old, &new->entries[i]);

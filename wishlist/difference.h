@@ -34,7 +34,8 @@ struct difference {
 struct differences {
     struct difference *items; /* by kind; then in the order of the recipe they stand in */
     size_t count, capacity;
-    /* One for each wish of either recipe: is any of the above about it? */
+    /* One for each wish of either recipe: may it stand for other names than before? So does one
+     * that comes or goes, or that has another limit of tags or other platforms. */
     bool *old_touched, *new_touched;
 };
 

@@ -46,6 +46,13 @@ class DiffTest(recipes.RecipeTest):
         self.assertEqual(["vo/a/b:2"], self.names(said["wanted"]))
         self.assertEqual(["a/b:2"], self.names(said["unwanted"]), "what is suspended stays wanted")
 
+    def test_only_what_can_change_names_asks(self):
+        old = "images: [{image: 'HOST/a/b:*', suspend: yes}, 'HOST/a/c:*']\n"
+        said = self.diff(old, "chains: all\n" + old.replace("yes", "no"))
+        self.assertEqual(["resumed", "changed"], [item["change"] for item in said["changes"]])
+        self.assertEqual(2, said["changes"][1]["entries"])
+        self.assertEqual([], self.server.seen(""))
+
     def test_offline(self):
         self.server.behave("", status=500)
         said = self.diff("chains: all\nimages: ['HOST/a/b:*', HOST/a/c:1]\n", "images: ['HOST/a/b:1.*', HOST/a/c:1]\n",

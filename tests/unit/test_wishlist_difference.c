@@ -93,12 +93,13 @@ static void test_differences__what_is_touched(void **state)
     _cleanup_recipe_ struct recipe old =
         parse("old", HEAD "images: [q.io/a:1, q.io/b:1, q.io/c:1, q.io/d:1]\n");
     _cleanup_recipe_ struct recipe new =
-        parse("new", HEAD "images: [q.io/e:1, {image: q.io/c:1, interval: 1h}, q.io/d:1, "
+        parse("new", HEAD "images: [q.io/e:1, {image: q.io/c:1, interval: 1h}, "
+                          "{image: q.io/d:1, platforms: [linux/arm64]}, "
                           "{image: q.io/b:1, suspend: yes}]\n");
     _cleanup_differences_ struct differences found;
     differences_find(&old, &new, &found);
-    static const bool old_touched[] = {true, false, true, false};
-    static const bool new_touched[] = {true, true, false, true};
+    static const bool old_touched[] = {true, false, false, true};
+    static const bool new_touched[] = {true, false, true, false};
     assert_memory_equal(old_touched, found.old_touched, sizeof old_touched);
     assert_memory_equal(new_touched, found.new_touched, sizeof new_touched);
 }
