@@ -166,12 +166,46 @@ static bool must_gather(const struct committer *c)
     return clock_monotonic() < c->gather_until && c->o.more_to_come(c->o.arg, c->ready.count);
 }
 
+static int publish_status(struct committer *c, struct error *err)
+{
+    struct turn turn _cleanup_turn_ = TURN_INIT;
+    struct commit_options options = {.what = "publishing the status page"};
+    struct commit_report done = {0};
+    struct changeset *cs = changeset_new();
+    int result = begin_turn(c, &turn, err);
+    if (result == 0)
+        result = status_copy_add(c->o.status, NULL, 0, cs, err);
+    if (result == 0 && !changeset_is_empty(cs))
+        result = repository_commit(c->o.repository, cs, &options, &done, err);
+    changeset_free(cs);
+    return result;
+}
+
+void committer_publish_status(struct committer *c)
+{
+    struct error err = ERROR_INIT;
+    if (c->broken || must_pause(c) || cancel_requested() ||
+        !status_copy_wants_revision(c->o.status))
+        return;
+    if (publish_status(c, &err) == 0) {
+        status_copy_published(c->o.status);
+        return;
+    }
+    log_warning("%s: the copy of the status page stays as it is for now: %s", c->o.repository->name,
+                err.message);
+    error_release(&err);
+    status_copy_failed(c->o.status);
+}
+
 void committer_run(struct committer *c)
 {
     while (!c->broken && !cancel_requested() && !fetch_is_quitting(c->o.fetch)) {
         bool wait = c->ready.count == 0;
-        if (!fetch_next_ready(c->o.fetch, wait, &c->ready) && wait)
+        if (!fetch_next_ready(c->o.fetch, wait, &c->ready) && wait) {
+            if (!fetch_is_quitting(c->o.fetch))
+                committer_publish_status(c);
             continue;
+        }
         dismiss(c);
         if (must_pause(c))
             clock_sleep(LOOK_SECONDS);

@@ -29,6 +29,7 @@
 #include "publisher/claims.h"
 #include "publisher/fetch.h"
 #include "publisher/job.h"
+#include "publisher/status_copy.h"
 #include "state/state.h"
 #include "state/turn.h"
 
@@ -44,6 +45,7 @@ struct committer_options {
     pthread_rwlock_t *podman_lock; /* held for writing while a group is planned: it guards */
     struct podman_lists *podman;   /* the lists of the Podman store */
     uint64_t revision_limit;       /* bytes of new content; 0: none */
+    struct status_copy *status;    /* publisher/status_copy.h; NULL: none is published */
     bool dry_run;                  /* plan, print, and publish nothing */
     bool json;                     /* how plans are printed */
     /* If somebody else has a transaction open: wait and try again, rather than give up. */
@@ -75,5 +77,7 @@ MUST_CHECK int committer_begin(struct repository *repository, const struct state
                                struct error *err);
 
 void committer_run(struct committer *committer);
+/* When it has run: what the copy of the status page lacks. */
+void committer_publish_status(struct committer *committer);
 
 #endif

@@ -27,6 +27,7 @@ struct service_settings {
     uint64_t spool_limit, revision_limit; /* bytes; 0: not said */
     size_t jobs;                          /* 0: not said */
     uint64_t interval;                    /* seconds between two polls of a list; 0: not said */
+    uint64_t status_copy;                 /* seconds: publisher/status_copy.h; 0: none */
     enum log_level log;
     bool log_given;
 };

@@ -1,5 +1,6 @@
 /* The keys `service`, `lists` and `sources` of the configuration. */
 #include "publisher/config_reader.h"
+#include "publisher/status_copy.h"
 
 #include "base/memory.h"
 #include "wishlist/repository.h"
@@ -89,6 +90,16 @@ static int read_service_interval(struct config_reader *r, const struct node *val
     return read_interval(r, value, &((struct service_settings *)to)->interval);
 }
 
+static int read_status_copy(struct config_reader *r, const struct node *value, void *to)
+{
+    uint64_t *interval = &((struct service_settings *)to)->status_copy;
+    if (config_read_duration(r, value, "status_copy", interval) < 0)
+        return -1;
+    return *interval >= STATUS_COPY_MIN
+               ? 0
+               : config_fail_at(r, value, "key \"status_copy\": 1m at least");
+}
+
 static int read_log(struct config_reader *r, const struct node *value, void *to)
 {
     static const char *const words[] = {"debug", "info", "warning", "error"};
@@ -110,6 +121,7 @@ static const struct config_key service_keys[] = {
     {"revision_limit", read_revision_limit, "a size", NODE_TEXT},
     {"jobs", read_jobs, "a number", NODE_TEXT},
     {"interval", read_service_interval, "a time, such as 10m", NODE_TEXT},
+    {"status_copy", read_status_copy, "a time, such as 1h", NODE_TEXT},
     {"log", read_log, "a word", NODE_TEXT},
     {0},
 };

@@ -4,8 +4,10 @@
 #include "base/memory.h"
 #include "publisher/layer_task.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 /* Unpacked layers are seen to be 2 to 4 times as large as compressed ones. */
 #define EXPANSION 4
@@ -13,7 +15,8 @@
  * of the budget. */
 #define LARGE_BYTES ((uint64_t)10 * 1000 * 1000 * 1000)
 /* How many jobs may pass one that waits for room in the spool. */
-#define PASSES_MAX 32
+#define PASSES_MAX   32
+#define WAIT_SECONDS 5 /* for something to be decided */
 
 struct fetch {
     struct fetch_options o;
@@ -409,6 +412,15 @@ void fetch_add(struct fetch *f, struct job *job)
     pthread_mutex_unlock(&f->lock);
 }
 
+/* False after a while without one. With the lock held. */
+static bool wait_for_a_decision(struct fetch *f)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_SECONDS;
+    return pthread_cond_timedwait(&f->decided, &f->lock, &until) != ETIMEDOUT;
+}
+
 bool fetch_next_ready(struct fetch *f, bool wait, struct jobs *out)
 {
     size_t before = out->count;
@@ -421,9 +433,8 @@ bool fetch_next_ready(struct fetch *f, bool wait, struct jobs *out)
             job->taken = true;
             jobs_append(out, job);
         }
-        if (out->count > before || !wait || f->quit)
+        if (out->count > before || !wait || f->quit || !wait_for_a_decision(f))
             break;
-        pthread_cond_wait(&f->decided, &f->lock);
     }
     pthread_mutex_unlock(&f->lock);
     return out->count > before;

@@ -42,7 +42,7 @@ void fetch_set_budget(struct fetch *fetch, uint64_t budget_bytes);
  * fetch_next_ready() some time, and is fetch's until then. */
 void fetch_add(struct fetch *fetch, struct job *job);
 /* Append to *out jobs that are decided: their layers lie in the spool, or they have failed. With
- * `wait`, until there is one; false: fetch_quit() was called and there is none. */
+ * `wait`, until there is one, for some seconds; false: there is none. */
 bool fetch_next_ready(struct fetch *fetch, bool wait, struct jobs *out);
 /* A job that was given out is decided: its layers may leave the spool, unless `keep` (a dry run's
  * are left for the real one). */

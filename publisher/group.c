@@ -340,6 +340,8 @@ static void commit_group(struct committer *c, struct group g)
     bool empty = changeset_is_empty(cs);
     int result = 0;
     if (!c->o.dry_run && !empty)
+        result = status_copy_add(c->o.status, g.jobs, g.count, cs, &err);
+    if (!c->o.dry_run && !empty && result == 0)
         result = commit(c, &g, cs, &committed, &err);
     changeset_free(cs); /* it borrows what finishing the jobs releases */
     if (result < 0) {
@@ -353,6 +355,7 @@ static void commit_group(struct committer *c, struct group g)
         report_committed(c, g.count, &summary, &committed);
         report_losses(c, &committed);
         free(committed.extras_failed);
+        status_copy_published(c->o.status);
         finish_group(c, &g, OUTCOME_PUBLISHED);
     }
 }

@@ -14,6 +14,7 @@
 
 #define FLUSH_SECONDS 1.0
 #define NOTES_MAX     500
+#define FORESEEN_MAX  5000 /* of the history */
 
 enum note_kind { NOTE_SEEN, NOTE_CONFIRMED, NOTE_PUBLISHED, NOTE_FAILED, NOTE_GONE, NOTE_EXPANDED };
 
@@ -495,4 +496,51 @@ bool recorder_is_due(struct recorder *r, const char *name, const struct digest *
     }
     pthread_mutex_unlock(&r->lock);
     return due;
+}
+
+/* ---- looking ahead ---- */
+
+/* As if it were published; the caller rolls back. */
+static int write_published(struct recorder *r, const struct job *job, struct error *err)
+{
+    for (size_t i = 0; i < job->image.name_count; i++) {
+        struct note n = {.kind = NOTE_PUBLISHED, .at = clock_now()};
+        n.name = image_public_name(&job->image, i);
+        fill_in(r, &n, job);
+        int result = write_note(r, &n, err);
+        release_note(&n);
+        if (result < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int look_ahead(struct recorder *r, struct job *const *jobs, size_t count, int64_t since,
+                      struct snapshot *out, struct history *out_history, struct error *err)
+{
+    struct transaction t _cleanup_transaction_ = TRANSACTION_INIT; /* never committed */
+    struct snapshot all = {0};
+    if (transaction_begin(r->db, &t, err) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (write_published(r, jobs[i], err) < 0)
+            return -1;
+    if (snapshot_take(r->db, &(struct snapshot_filter){.repository = r->key}, &all, err) < 0)
+        return -1;
+    if (history_list(r->db, r->key, NULL, since, FORESEEN_MAX, out_history, err) < 0) {
+        snapshot_release(&all);
+        return -1;
+    }
+    *out = all;
+    return 0;
+}
+
+int recorder_foresee(struct recorder *r, struct job *const *jobs, size_t count, int64_t since,
+                     struct snapshot *out, struct history *out_history, struct error *err)
+{
+    pthread_mutex_lock(&r->lock);
+    flush(r);
+    int result = look_ahead(r, jobs, count, since, out, out_history, err);
+    pthread_mutex_unlock(&r->lock);
+    return result;
 }

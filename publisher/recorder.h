@@ -29,6 +29,7 @@
 #include "state/database.h"
 #include "state/history.h"
 #include "state/runs.h"
+#include "state/snapshot.h"
 
 struct recorder;
 
@@ -66,6 +67,12 @@ void recorder_gone(struct recorder *recorder, const char *name);
 void recorder_failed(struct recorder *recorder, const char *name, const struct error *why);
 
 void recorder_tick(struct recorder *recorder);
+/* How things stand in the repository, and its history since then; with jobs: how they will when all
+ * of these are published. Nothing of that is written. */
+MUST_CHECK int recorder_foresee(struct recorder *recorder, struct job *const *jobs, size_t count,
+                                int64_t since, struct snapshot *out, struct history *out_history,
+                                struct error *err);
+
 void recorder_settle(struct recorder *recorder);
 /* Whether to try an image now: false while a failure of just this digest waits for its next try. */
 bool recorder_is_due(struct recorder *recorder, const char *name, const struct digest *wanted);

@@ -269,6 +269,8 @@ void service_settings_apply(const struct service_settings *settings, struct work
         w->revision_limit = settings->revision_limit;
     if (!w->jobs)
         w->jobs = settings->jobs;
+    if (!w->status_interval)
+        w->status_interval = settings->status_copy;
 }
 
 /* Places stay what they were at the start. */

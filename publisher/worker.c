@@ -34,6 +34,7 @@ struct worker {
     struct fetch *fetch;
     struct claims *claims;
     struct creation_times *times;
+    struct status_copy *status; /* NULL: none is published */
     struct committer committer;
     pthread_t committing;
     bool committing_started;
@@ -406,6 +407,7 @@ static void start_threads(struct worker *w)
                                                 .fetch = w->fetch,
                                                 .claims = w->claims,
                                                 .report = w->report,
+                                                .status = w->status,
                                                 .podman_lock = &w->podman_lock,
                                                 .podman = &w->podman,
                                                 .dry_run = o->dry_run,
@@ -447,6 +449,8 @@ int worker_start(const struct worker_options *options, struct report *report, st
         worker_stop(w);
         return -1;
     }
+    if (w->o.status_interval && w->recorder)
+        w->status = status_copy_new(w->repository, w->recorder, (int64_t)w->o.status_interval);
     start_threads(w);
     *out = w;
     return 0;
@@ -528,6 +532,9 @@ void worker_stop(struct worker *w)
         stop_threads(w);
     drop_batches(w);
     recorder_settle(w->recorder);
+    if (w->fetch)
+        committer_publish_status(&w->committer);
+    status_copy_free(w->status);
     const struct error *broken = broken_by(w);
     recorder_close(w->recorder, broken ? broken->message : cancel_requested() ? "stopped" : "ok");
     error_release(&w->committer.error);

@@ -40,6 +40,7 @@ struct worker_options {
     bool dry_run;                  /* plan, print, record and publish nothing */
     struct notifier *notifier;     /* told of images; NULL: nobody. publisher/notifier.h */
     struct history_bounds history; /* of what is recorded: all zero is the default */
+    uint64_t status_interval;      /* seconds: publisher/status_copy.h; 0: no copy */
     const char *run;               /* the kind of run that its life is (state/runs.h); NULL: none */
     bool json;                     /* how plans are printed */
     /* Run on when somebody else has a transaction open, and try again when it has ended. */

@@ -563,6 +563,15 @@ int plan_group(const struct plan_target *target, struct image *const *images, si
     return changeset_count(out, &out_summary->counts, err);
 }
 
+int plan_own_file(const struct repository *repository, const char *path, const void *bytes,
+                  size_t len, struct changeset *out, struct error *err)
+{
+    struct planner p = {.repository = repository, .cs = out};
+    if (planner_ensure_parents(&p, path, err) < 0)
+        return -1;
+    return changeset_add_file(out, path, bytes, len, err);
+}
+
 int plan_levels(const struct plan_target *target, struct image *image, size_t first, size_t count,
                 struct changeset *out, struct plan_summary *out_summary, struct error *err)
 {

@@ -65,6 +65,11 @@ MUST_CHECK int plan_group(const struct plan_target *target, struct image *const 
                           size_t count, struct changeset *out, struct plan_summary *out_summary,
                           size_t *out_bad, struct error *err);
 
+/* A file of our own, with the directories above it. */
+MUST_CHECK int plan_own_file(const struct repository *repository, const char *path,
+                             const void *bytes, size_t len, struct changeset *out,
+                             struct error *err);
+
 /* Only layers of one image that is assembled: `count` of its stack's levels, from `first` on. For
  * an image that is too large for one revision; it is not public until the rest has followed. */
 MUST_CHECK int plan_levels(const struct plan_target *target, struct image *image, size_t first,

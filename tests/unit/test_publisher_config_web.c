@@ -65,6 +65,8 @@ static void test_config_web__bad(void **state)
     static const struct {
         const char *text, *says;
     } table[] = {
+        {"service: {status_copy: 30s}\n", "d.yaml:1:24: key \"status_copy\": 1m at least"},
+        {"service: {status_copy: often}\n", "d.yaml:1:24: key \"status_copy\": "},
         {"web: []\n", "d.yaml:1:6: key \"web\": expected a mapping"},
         {"web: {tls: x}\n", "d.yaml:1:7: unknown key \"tls\"; here may stand listen,"},
         {"web: {listen: []}\n", "d.yaml:1:15: key \"listen\": an empty list"},

@@ -479,6 +479,24 @@ static void test_lists__the_command_line_only_adds(void **state)
     assert_state(second[0], NAME_WANTED);
 }
 
+static void test_lists__a_further_name_of_an_entry(void **state)
+{
+    (void)state;
+    static const char further[] = "registry.example.org/group/image:2";
+    struct wants wants = {0};
+    int64_t list = read_list("/etc/list.yaml", "c1", one_entry, 1, T0);
+    expand(list, one_entry[0], IMAGE, NULL, T0);
+    for (int i = 0; i < 2; i++)
+        assert_ok(lists_also_wanted(db, list, one_entry[0], further, &err), &err);
+    assert_ok(lists_wants(db, REPO, NULL, &wants, &err), &err);
+    assert_int_equal(wants.count, 2);
+    wants_release(&wants);
+    expand(list, one_entry[0], IMAGE, NULL, T0); /* of the whole list of tags */
+    assert_ok(lists_wants(db, REPO, NULL, &wants, &err), &err);
+    assert_int_equal(wants.count, 1);
+    wants_release(&wants);
+}
+
 static void test_lists__an_unknown_entry_is_said(void **state)
 {
     (void)state;
@@ -699,6 +717,7 @@ int main(void)
         RECORDS(test_lists__suspended_by_all_or_not_at_all),
         RECORDS(test_lists__lists_of_other_repositories_do_not_count),
         RECORDS(test_lists__the_command_line_only_adds),
+        RECORDS(test_lists__a_further_name_of_an_entry),
         RECORDS(test_lists__an_unknown_entry_is_said),
         RECORDS(test_events__a_replay_does_nothing),
         RECORDS(test_events__many_become_one_job),
