@@ -3,27 +3,14 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-#include <stddef.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
 #include <time.h>
-#include <unistd.h>
 
 static void notify(const char *text)
 {
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t len = path ? strlen(path) : 0;
-    if (len == 0 || (path[0] != '/' && path[0] != '@') || len >= sizeof address.sun_path)
-        return;
-    memcpy(address.sun_path, path, len);
-    if (path[0] == '@') /* an abstract one */
-        address.sun_path[0] = '\0';
-    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
-    if (fd >= 0 &&
-        sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, size) < 0) {
+    if (sd_notify(0, text) < 0) {
         /* systemd is gone: nobody to tell */
     }
 }

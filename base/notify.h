@@ -1,7 +1,6 @@
 /*
- * Telling systemd how the service is (sd_notify(3)): lines of NAME=VALUE in one datagram to the
- * socket that $NOTIFY_SOCKET names. Without one, nothing is done. Written by ourselves: it is a
- * datagram, and libsystemd would be the only thing in base/ that needs it.
+ * Telling systemd how the service is: sd_notify(3). Where $NOTIFY_SOCKET is not set, nothing is
+ * done.
  */
 #ifndef BASE_NOTIFY_H
 #define BASE_NOTIFY_H

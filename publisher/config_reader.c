@@ -74,7 +74,14 @@ int config_check_texts(struct config_reader *r, const struct node *list, const c
 
 char *config_resolve_path(const struct config_reader *r, const char *path)
 {
+    static const char credentials[] = "$CREDENTIALS_DIRECTORY/";
     _cleanup_free_ char *folder = path_parent(r->path);
+    if (starts_with(path, credentials)) {
+        const char *copies = getenv("CREDENTIALS_DIRECTORY");
+        path += sizeof credentials - 1;
+        if (copies && *copies)
+            return path_join(copies, path);
+    }
     return path[0] == '/' || !*folder ? xstrdup(path) : path_join(folder, path);
 }
 

@@ -38,7 +38,9 @@ int config_wrap_at(struct config_reader *r, const struct node *at, const char *k
 MUST_CHECK int config_check_texts(struct config_reader *r, const struct node *list,
                                   const char *what);
 
-/* Relative to the folder of the configuration file. Owned. */
+/* Relative to the folder of the configuration file. "$CREDENTIALS_DIRECTORY/NAME" is what systemd
+ * gives the service; where it gives none, NAME is where it takes it from: beside the configuration,
+ * so that somebody can call ducc check-config. Owned. */
 char *config_resolve_path(const struct config_reader *r, const char *path);
 MUST_CHECK int config_read_count(struct config_reader *r, const struct node *value, size_t *out,
                                  const char *key, unsigned long max);

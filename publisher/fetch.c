@@ -1,6 +1,7 @@
 #include "publisher/fetch.h"
 
 #include "base/cancel.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "publisher/layer_task.h"
 
@@ -294,6 +295,7 @@ static size_t free_slot(const struct fetch *f)
 static void *work(void *arg)
 {
     struct fetch *f = arg;
+    log_set_repository(f->o.repository->name);
     pthread_mutex_lock(&f->lock);
     while (!f->quit) {
         const struct job *job = NULL;

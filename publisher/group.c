@@ -177,7 +177,8 @@ static void report_committed(struct committer *c, size_t images, const struct pl
                                   .known_bytes = s->known.bytes,
                                   .differing_files = s->known.files_differing,
                                   .differing_bytes = s->known.bytes_differing,
-                                  .seconds = done->seconds};
+                                  .seconds = done->seconds,
+                                  .revision = repository_revision(c->o.repository)};
     report_commit(c->o.report, &committed);
 }
 

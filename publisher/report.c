@@ -220,7 +220,8 @@ void report_event(struct report *r, const char *event, const char *subject, cons
         report_json(
             json_pack("{s:s, s:s, s:s}", "event", event, "subject", subject, "detail", detail));
     else if (r->form == REPORT_LINES)
-        log_info("%s: %s%s%s", subject, event, *detail ? ": " : "", detail);
+        log_about(LOG_INFO, &(struct log_subject){.image = subject}, "%s: %s%s%s", subject, event,
+                  *detail ? ": " : "", detail);
 }
 
 void report_warning(struct report *r, const char *subject, const char *detail)
@@ -228,7 +229,7 @@ void report_warning(struct report *r, const char *subject, const char *detail)
     if (r->form == REPORT_JSON)
         report_event(r, "warning", subject, detail);
     else
-        log_warning("%s: %s", subject, detail);
+        log_about(LOG_WARNING, &(struct log_subject){.image = subject}, "%s: %s", subject, detail);
 }
 
 static const char *const outcome_names[] = {[OUTCOME_PUBLISHED] = "published",
@@ -251,12 +252,24 @@ static void print_json_result(const struct result *result)
     report_json(o);
 }
 
+/* What is published is a line in the log of a program that has no list of results at its end. */
+static void log_result(const struct report *r, const struct result *result)
+{
+    const struct log_subject about = {.image = result->name, .revision = result->revision};
+    if (result->outcome == OUTCOME_FAILED)
+        log_about(LOG_ERROR, &about, "%s: %s", result->name, result->error.message);
+    else if (result->outcome == OUTCOME_PUBLISHED && !r->keep)
+        log_about(LOG_INFO, &about, "%s: published (layers: %llu new, %llu present)", result->name,
+                  (unsigned long long)result->layers_new,
+                  (unsigned long long)result->layers_present);
+}
+
 void report_result(struct report *r, struct result *result)
 {
     if (r->form == REPORT_JSON)
         print_json_result(result);
-    else if (result->outcome == OUTCOME_FAILED && r->form != REPORT_COLLECT)
-        log_error("%s: %s", result->name, result->error.message);
+    else if (r->form != REPORT_COLLECT)
+        log_result(r, result);
     pthread_mutex_lock(&r->lock);
     r->counts[result->outcome]++;
     if (r->keep) {
@@ -285,7 +298,7 @@ void report_waiting(struct report *r, const char *image, const struct error *why
 {
     struct result result = {.name = xstrdup(image), .outcome = OUTCOME_FAILED};
     if (!r->keep) {
-        log_debug("%s: %s", image, why->message);
+        log_about(LOG_DEBUG, &(struct log_subject){.image = image}, "%s: %s", image, why->message);
         free(result.name);
         return;
     }
@@ -305,10 +318,11 @@ void report_commit(struct report *r, const struct committed *c)
             "differing_bytes", (json_int_t)c->differing_bytes, "seconds", c->seconds));
         return;
     }
-    log_info("committed %s: %zu image%s, %s of new content, %llu entries, %.1f s",
-             c->revisions == 1 ? "one revision" : "two revisions", c->images,
-             c->images == 1 ? "" : "s", size_text(c->content_bytes).s,
-             (unsigned long long)c->entries, c->seconds);
+    log_about(LOG_INFO, &(struct log_subject){.revision = c->revision},
+              "committed %s: %zu image%s, %s of new content, %llu entries, %.1f s",
+              c->revisions == 1 ? "one revision" : "two revisions", c->images,
+              c->images == 1 ? "" : "s", size_text(c->content_bytes).s,
+              (unsigned long long)c->entries, c->seconds);
     log_known(c);
 }
 

@@ -55,6 +55,7 @@ struct result {
     enum outcome outcome;
     struct error error; /* OUTCOME_FAILED */
     uint64_t layers_new, layers_present;
+    uint64_t revision; /* OUTCOME_PUBLISHED; 0: not known */
 };
 
 struct report;
@@ -82,6 +83,7 @@ struct committed {
     uint64_t known_files, known_bytes;         /* of new layers, linked to what was there */
     uint64_t differing_files, differing_bytes; /* sent since their attributes are others */
     double seconds;
+    uint64_t revision; /* the last; 0: not known */
 };
 /* An image that is left alone until its next try: counts as failed where results are kept. */
 void report_waiting(struct report *report, const char *image, const struct error *why);

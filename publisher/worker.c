@@ -2,6 +2,7 @@
 
 #include "base/cancel.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/path.h"
@@ -66,12 +67,14 @@ static const struct error *broken_by(const struct worker *w)
 
 static void report_job(struct worker *w, struct job *job, enum outcome outcome)
 {
+    uint64_t revision = outcome == OUTCOME_PUBLISHED ? repository_revision(w->repository) : 0;
     recorder_decided(w->recorder, job, outcome);
     for (size_t i = 0; i < job->image.name_count; i++) {
         struct result result = {.name = image_label(&job->image, i),
                                 .outcome = outcome,
                                 .layers_new = job->layers_new,
-                                .layers_present = job->layers_present};
+                                .layers_present = job->layers_present,
+                                .revision = revision};
         if (outcome == OUTCOME_FAILED)
             error_copy(&result.error, &job->error);
         report_result(w->report, &result);
@@ -276,6 +279,7 @@ static void run_batch(struct worker *w, struct batch *batch)
 static void *resolver(void *arg)
 {
     struct worker *w = arg;
+    log_set_repository(w->o.repository);
     pthread_mutex_lock(&w->lock);
     while (!w->stop) {
         struct batch *batch = batches_next(&w->batches, w->jobs >= WORKER_JOBS_MAX);
@@ -385,6 +389,7 @@ struct recorder *worker_recorder(struct worker *w)
 static void *commit_thread(void *arg)
 {
     struct worker *w = arg;
+    log_set_repository(w->o.repository);
     committer_run(&w->committer);
     pthread_mutex_lock(&w->lock);
     pthread_cond_broadcast(&w->changed);

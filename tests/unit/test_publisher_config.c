@@ -45,6 +45,28 @@ static void test_config__registries(void **state)
     config_release(&config);
 }
 
+/* Where systemd gives a copy of a file, and where it does not. */
+static void test_config__credentials_of_systemd(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "notifications: {files: [{path: $CREDENTIALS_DIRECTORY/x}, {path: $OTHER/x}]}\n";
+    static const char *const table[][2] = {
+        {NULL, "/etc/ducc/x"}, {"", "/etc/ducc/x"}, {"/run/c", "/run/c/x"}};
+    for (size_t i = 0; i < COUNT(table); i++) {
+        struct config config;
+        struct error err = ERROR_INIT;
+        unsetenv("CREDENTIALS_DIRECTORY");
+        if (table[i][0])
+            setenv("CREDENTIALS_DIRECTORY", table[i][0], 1);
+        assert_ok(parse(text, &config, &err), &err);
+        assert_string_equal(config.notifications.items[0].where, table[i][1]);
+        assert_string_equal(config.notifications.items[1].where, "/etc/ducc/$OTHER/x");
+        config_release(&config);
+    }
+    unsetenv("CREDENTIALS_DIRECTORY");
+}
+
 static void test_config__notifications(void **state)
 {
     (void)state;
@@ -233,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_config__registries),
         cmocka_unit_test(test_config__notifications),
         cmocka_unit_test(test_config__sources),
+        cmocka_unit_test(test_config__credentials_of_systemd),
         cmocka_unit_test(test_config__bad_files),
         cmocka_unit_test(test_config__deletion),
         cmocka_unit_test(test_config__named_file_must_be_there),
