@@ -31,6 +31,7 @@ import time
 NOBODY = 65534
 HIDDEN = "not seen by check: "    # damage that even the real check misses
 CHUNKS = "user.chunks"
+REVISION = "user.revision"  # of the client, at the root
 CHUNK_LIMIT = 16 << 20      # an ordinary publish splits at the latest here
 
 
@@ -131,6 +132,8 @@ class Repository:
 
     def save(self, state):
         write_whole(self._state, json.dumps(state).encode())
+        with contextlib.suppress(OSError):      # a file system without such attributes
+            os.setxattr(self.rdonly, REVISION, b"%d" % state["revision"])
 
     def destroy(self):
         for path in (self.mount, self.spool, self._state):
