@@ -54,6 +54,7 @@ struct committer_options {
     bool (*more_to_come)(void *arg, size_t ready);
     /* The job is decided; it is the callee's to free. `outcome` is one of report.h's. */
     void (*decided)(void *arg, struct job *job, enum outcome outcome);
+    void (*committed)(void *arg, const struct committed *committed);
     void *arg;
 };
 

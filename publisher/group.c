@@ -180,6 +180,7 @@ static void report_committed(struct committer *c, size_t images, const struct pl
                                   .seconds = done->seconds,
                                   .revision = repository_revision(c->o.repository)};
     report_commit(c->o.report, &committed);
+    c->o.committed(c->o.arg, &committed);
 }
 
 static void print_plan(struct committer *c, const struct group *g, const struct plan_summary *s)

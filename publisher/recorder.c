@@ -27,6 +27,7 @@ struct note {
     struct name_publication what;
     struct error error; /* NOTE_FAILED, and NOTE_EXPANDED that failed */
     bool is_known;      /* NOTE_FAILED: in the same words as the last time */
+    bool of_looking;    /* NOTE_FAILED: before there was a job */
     char *list, *entry; /* NOTE_EXPANDED */
     bool partly;        /* the same */
     char **names;
@@ -97,8 +98,11 @@ static int write_note(struct recorder *r, struct note *n, struct error *err)
     case NOTE_PUBLISHED:
         return names_published(r->db, r->key, n->name, &n->what, n->at, err);
     case NOTE_FAILED:
-        return names_failed(r->db, r->key, n->name, n->platform, &n->error, n->at, &n->is_known,
-                            err);
+        return names_failed(r->db, r->key, n->name,
+                            &(struct name_failure){.why = &n->error,
+                                                   .platform = n->platform,
+                                                   .of_looking = n->of_looking},
+                            n->at, &n->is_known, err);
     case NOTE_GONE:
         return names_gone(r->db, r->key, n->name, n->at, NULL, err);
     case NOTE_EXPANDED:
@@ -437,7 +441,6 @@ static void count(struct recorder *r, const struct job *job, enum outcome outcom
     size_t names = image_public_names(&job->image);
     if (outcome == OUTCOME_PUBLISHED) {
         r->counts.published += names;
-        r->counts.bytes += atomic_load(&job->tracked.bytes_to_fetch);
     } else if (outcome == OUTCOME_UNCHANGED) {
         r->counts.unchanged += names;
     } else {
@@ -461,6 +464,16 @@ void recorder_decided(struct recorder *r, const struct job *job, enum outcome ou
     pthread_mutex_unlock(&r->lock);
 }
 
+void recorder_committed(struct recorder *r, const struct committed *committed)
+{
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->counts.revisions += committed->revisions;
+    r->counts.bytes += committed->content_bytes;
+    pthread_mutex_unlock(&r->lock);
+}
+
 void recorder_failed(struct recorder *r, const char *name, const struct error *why)
 {
     if (!r)
@@ -468,6 +481,7 @@ void recorder_failed(struct recorder *r, const char *name, const struct error *w
     pthread_mutex_lock(&r->lock);
     struct note *n = add_note(r, NOTE_FAILED);
     n->name = xstrdup(name);
+    n->of_looking = true;
     error_copy(&n->error, why);
     r->counts.failed++;
     pthread_mutex_unlock(&r->lock);

@@ -63,6 +63,8 @@ void recorder_seen(struct recorder *recorder, const struct job *job);
 void recorder_decided(struct recorder *recorder, const struct job *job, enum outcome outcome);
 /* A name that was published is not in its registry any more: publisher/gone.h. */
 void recorder_gone(struct recorder *recorder, const char *name);
+/* Counted in the run. */
+void recorder_committed(struct recorder *recorder, const struct committed *committed);
 /* A name of which nothing is known but why it could not be looked at. */
 void recorder_failed(struct recorder *recorder, const char *name, const struct error *why);
 

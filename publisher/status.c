@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define NARROWEST      80
+#define DIGEST_SHOWN   12 /* digits */
+#define COMMIT_SHOWN   7
 #define WORDS_PER_LINE 78 /* letters, of `ducc why` on anything but a narrow terminal */
 
 static void print_json(json_t *object)
@@ -35,16 +37,31 @@ static size_t terminal_width(void)
 
 /* ---- the table ---- */
 
-enum column { STATE, IMAGE, CHECKED, PUBLISHED, TOOK, SIZE, SHARED, ASKED_BY, COLUMNS };
+enum column {
+    STATE,
+    IMAGE,
+    WANTED,    /* the digest in the registry */
+    PUBLISHED, /* the digest that is published */
+    SINCE,     /* when that was */
+    CHECKED,
+    CHANGED,
+    TOOK,
+    SIZE,
+    SHARED,
+    ASKED_BY,
+    COLUMNS
+};
 
 static const struct {
     const char *title;
     bool right;
 } columns[COLUMNS] = {
-    [STATE] = {"STATE", false},    [IMAGE] = {"IMAGE", false},
-    [CHECKED] = {"CHECKED", true}, [PUBLISHED] = {"PUBLISHED", true},
-    [TOOK] = {"TOOK", true},       [SIZE] = {"SIZE", true},
-    [SHARED] = {"SHARED", true},   [ASKED_BY] = {"ASKED BY", false},
+    [STATE] = {"STATE", false},       [IMAGE] = {"IMAGE", false},
+    [WANTED] = {"WANTED", false},     [PUBLISHED] = {"PUBLISHED", false},
+    [SINCE] = {"SINCE", true},        [CHECKED] = {"CHECKED", true},
+    [CHANGED] = {"CHANGED", true},    [TOOK] = {"TOOK", true},
+    [SIZE] = {"SIZE", true},          [SHARED] = {"SHARED", true},
+    [ASKED_BY] = {"ASKED BY", false},
 };
 
 struct row {
@@ -54,6 +71,12 @@ struct row {
 static char *ago(int64_t at, int64_t now)
 {
     return at ? xasprintf("%s", span_text(now - at).s) : xstrdup("-");
+}
+
+static char *short_digest(const struct digest *digest)
+{
+    return digest_is_set(digest) ? xasprintf("%.*s", DIGEST_SHOWN, digest_hex(digest).s)
+                                 : xstrdup("-");
 }
 
 static char *took(const struct name_record *r)
@@ -88,6 +111,8 @@ static char *asked_by(const struct image_status *image)
     buf_adds(&text, path_name(first->url));
     if (first->line)
         buf_addf(&text, ":%d", first->line);
+    if (first->revision)
+        buf_addf(&text, "@%.*s", COMMIT_SHOWN, first->revision);
     if (count > 1)
         buf_addf(&text, " +%zu", count - 1);
     return buf_take(&text);
@@ -99,8 +124,11 @@ static struct row make_row(const struct image_status *image, int64_t now)
     struct row row;
     row.cells[STATE] = xstrdup(name_state_word(image->state));
     row.cells[IMAGE] = xstrdup(r->name);
+    row.cells[WANTED] = short_digest(&r->wanted);
+    row.cells[PUBLISHED] = short_digest(&r->published);
+    row.cells[SINCE] = ago(r->published_at, now);
     row.cells[CHECKED] = ago(r->checked_at, now);
-    row.cells[PUBLISHED] = ago(r->published_at, now);
+    row.cells[CHANGED] = ago(r->changed_at, now);
     row.cells[TOOK] = took(r);
     row.cells[SIZE] = xstrdup(r->bytes ? size_text(r->bytes).s : "-");
     row.cells[SHARED] = shared_part(r);
@@ -136,7 +164,8 @@ static size_t total(const size_t *widths, const bool *shown)
 }
 
 /* What a narrow terminal goes without, the first first. */
-static const enum column dispensable[] = {TOOK, SHARED, ASKED_BY, CHECKED};
+static const enum column dispensable[] = {TOOK,      WANTED, CHANGED,  SHARED,
+                                          PUBLISHED, SINCE,  ASKED_BY, CHECKED};
 
 static void fit(const size_t *widths, size_t width, bool *shown)
 {
@@ -168,6 +197,8 @@ static void print_notes(const struct image_status *image, int64_t now)
                r->attempts > 1 ? ", again" : "");
         if (r->next_try_at > now)
             printf("in %s\n", span_text(r->next_try_at - now).s);
+        else if (r->next_try_at == r->failed_at)
+            printf("by each pass\n");
         else
             printf("by the next pass\n");
     } else if (image->state == NAME_UNWANTED) {
@@ -201,6 +232,15 @@ static void print_rows(const struct snapshot *s)
     free(rows);
 }
 
+/* None of the images that were named. */
+static void print_none(const struct status_options *o)
+{
+    printf("nothing is known of ");
+    for (size_t i = 0; i < o->image_count; i++)
+        printf("%s%s", i ? ", " : "", o->images[i]);
+    printf("; ducc why IMAGE says what comes near\n");
+}
+
 static void print_sum(const struct snapshot *s)
 {
     printf("%zu image%s", s->image_count, s->image_count == 1 ? "" : "s");
@@ -219,6 +259,18 @@ static void print_sum(const struct snapshot *s)
 
 /* ---- commands ---- */
 
+/* NULL: any. */
+static int check_repository(struct database *db, const char *repository, struct error *err)
+{
+    bool is_known = true;
+    if (repository && repository_is_known(db, repository, &is_known, err) < 0)
+        return -1;
+    return is_known ? 0
+                    : error_set(err, ERROR_NOT_FOUND,
+                                "nothing is known of the repository %s: no pass has written to it",
+                                repository);
+}
+
 static int take(const struct status_options *o, const char *repository, struct snapshot *out,
                 struct error *err)
 {
@@ -228,7 +280,8 @@ static int take(const struct status_options *o, const char *repository, struct s
                                      .images = o->images,
                                      .image_count = o->image_count,
                                      .failed_only = o->failed_only};
-    if (database_open(o->state_dir, DATABASE_READ, &db, err) < 0)
+    if (database_open(o->state_dir, DATABASE_READ, &db, err) < 0 ||
+        check_repository(db, repository, err) < 0)
         return -1;
     return snapshot_take(db, &filter, out, err);
 }
@@ -239,14 +292,14 @@ enum exit_status status_command(const struct status_options *o, struct error *er
     _cleanup_free_ char *repository = o->repository ? repository_key(o->repository) : NULL;
     if (take(o, repository, &s, err) < 0)
         return EXIT_USAGE;
+    bool named_none = o->image_count && s.image_count == 0;
     if (o->json) {
         print_json(snapshot_json(&s));
     } else {
         if (s.image_count)
             print_rows(&s);
-        print_sum(&s);
+        named_none ? print_none(o) : print_sum(&s);
     }
-    bool named_none = o->image_count && s.image_count == 0;
     return s.state_counts[NAME_FAILED] || named_none ? EXIT_SOME_FAILED : EXIT_OK;
 }
 
@@ -279,7 +332,8 @@ static void print_history(const struct history *h)
         printf("History\n");
     for (size_t i = 0; i < h->count; i++) {
         const struct history_item *item = &h->items[i];
-        printf("  %s  %-9s", clock_text(item->at).s, history_word(item->what));
+        bool more = item->what == HISTORY_PUBLISHED || item->text;
+        printf("  %s  %-*s", clock_text(item->at).s, more ? 9 : 0, history_word(item->what));
         if (item->what == HISTORY_PUBLISHED)
             printf("  %.19s  %s, %s new, %.1f s%s%s", digest_text(&item->digest).s,
                    size_text(item->bytes).s, size_text(item->bytes_new).s, item->seconds,
@@ -306,14 +360,14 @@ static void print_explanation(const char *image, const struct explanation *e)
     print_history(&e->history);
 }
 
-/* The public name, however it was typed: with a scheme, or without the tag "latest". */
-static int find_name(const char *typed, char **out, struct error *err)
+/* The public name, however it was typed: with a scheme, or without the tag "latest". What is no
+ * reference may be the end of a name, "app:1"; *why says why it is none. Owned. */
+static char *find_name(const char *typed, struct error *why)
 {
     struct reference ref _cleanup_reference_ = {0};
-    if (reference_parse(typed, 0, &ref, err) < 0)
-        return -1;
-    *out = reference_name(&ref);
-    return 0;
+    if (reference_parse(typed, 0, &ref, why) < 0)
+        return xstrdup(typed);
+    return reference_name(&ref);
 }
 
 static enum exit_status print_explanations(const struct status_options *o, const char *name,
@@ -325,7 +379,7 @@ static enum exit_status print_explanations(const struct status_options *o, const
         if (o->json)
             print_json(explanation_json(e));
         else
-            print_explanation(name, e);
+            print_explanation(e->known ? e->status.record.name : name, e);
         if (!e->known || e->status.state != NAME_PUBLISHED)
             status = EXIT_SOME_FAILED;
     }
@@ -335,16 +389,19 @@ static enum exit_status print_explanations(const struct status_options *o, const
 enum exit_status why_command(const struct status_options *o, struct error *err)
 {
     _cleanup_database_ struct database *db = NULL;
-    _cleanup_free_ char *name = NULL;
+    _cleanup_error_ struct error no_reference = ERROR_INIT;
+    _cleanup_free_ char *name = find_name(o->images[0], &no_reference);
     _cleanup_free_ char *repository = o->repository ? repository_key(o->repository) : NULL;
     struct explanations found = {0};
-    if (find_name(o->images[0], &name, err) < 0 ||
-        database_open(o->state_dir, DATABASE_READ, &db, err) < 0)
-        return EXIT_USAGE;
     struct question question = {repository, name, clock_now()};
-    if (explain(db, &question, &found, err) < 0)
+    if (database_open(o->state_dir, DATABASE_READ, &db, err) < 0 ||
+        check_repository(db, repository, err) < 0 || explain(db, &question, &found, err) < 0)
         return EXIT_USAGE;
-    enum exit_status status = print_explanations(o, name, &found);
+    enum exit_status status = EXIT_USAGE;
+    if (no_reference.kind != ERROR_NONE && !found.items[0].known)
+        error_move(err, &no_reference);
+    else
+        status = print_explanations(o, name, &found);
     explanations_release(&found);
     return status;
 }

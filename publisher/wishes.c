@@ -213,7 +213,8 @@ int wishes_add_recipe(struct wishes *w, const struct recipe *recipe,
                     result = add_like(w, recipe, i, taken, settings, err);
     free(taken);
     if (suspended > 0)
-        log_info("%zu entries are suspended: what is published of them stays as it is", suspended);
+        log_info("%zu entr%s suspended: what is published stays as it is", suspended,
+                 suspended == 1 ? "y is" : "ies are");
     if (result == 0)
         wished_lists_add_recipe(w, recipe, settings);
     return result;

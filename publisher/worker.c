@@ -81,6 +81,12 @@ static void report_job(struct worker *w, struct job *job, enum outcome outcome)
     }
 }
 
+static void note_committed(void *arg, const struct committed *committed)
+{
+    struct worker *w = arg;
+    recorder_committed(w->recorder, committed);
+}
+
 /* The committer has decided it. */
 static void job_decided(void *arg, struct job *job, enum outcome outcome)
 {
@@ -420,6 +426,7 @@ static void start_threads(struct worker *w)
                                                 .patient = o->patient,
                                                 .more_to_come = more_to_come,
                                                 .decided = job_decided,
+                                                .committed = note_committed,
                                                 .arg = w};
     atomic_init(&w->committer.revision_limit,
                 o->revision_limit ? o->revision_limit : REVISION_LIMIT);

@@ -239,7 +239,8 @@ static const char *const advice[] = {
     [ERROR_NET] = "Look whether the registry answers from this machine.",
     [ERROR_AUTH] = "The registry wants other credentials, or these may not read it: see "
                    "docs/registries.md, and try ducc download-manifest.",
-    [ERROR_NOT_FOUND] = "Look at its spelling: ducc tags lists what the registry has.",
+    [ERROR_NOT_FOUND] = "Look at its spelling: ducc tags lists what the registry has. For what is "
+                        "private, see docs/registries.md.",
     [ERROR_PARSE] = "The image itself has to be mended and pushed again.",
     [ERROR_CORRUPT] = "The registry holds other bytes than it says: push the image again.",
     [ERROR_LIMIT] = "Make room, or raise the limit that the message names.",
@@ -262,10 +263,14 @@ static void explain_problem(const struct subject *x, struct explanation *e)
         if (r->attempts > 1)
             say(e, EXPLAIN_PROBLEM, "That makes %u failures in a row.", r->attempts);
         say(e, EXPLAIN_PROBLEM, "%s", advice[r->failure_kind]);
-        say(e, EXPLAIN_PROBLEM,
-            "It is tried again not before %s, or at once when the tag moves or somebody asks for "
-            "it.",
-            when(x, r->next_try_at).s);
+        if (r->next_try_at == r->failed_at)
+            say(e, EXPLAIN_PROBLEM, "Each pass asks the registry again.");
+        else
+            say(e, EXPLAIN_PROBLEM,
+                "It is tried again not before %s, or at once when the tag moves or somebody asks "
+                "for "
+                "it.",
+                when(x, r->next_try_at).s);
     } else if (e->status.state == NAME_UPDATING) {
         say(e, EXPLAIN_PROBLEM,
             "What the registry has is being published, or will be by the next pass.");
@@ -286,9 +291,12 @@ static const char *find_verdict(const struct explanation *e)
         [NAME_REMOVED] = "removed",
     };
     bool has_older = e->known && digest_is_set(&e->status.record.published);
+    bool is_same = has_older && digest_equal(&e->status.record.published, &e->status.record.wanted);
     if (!e->known)
         return e->wants.count ? "not published: left out by a selector"
                               : "not published: no list asks for it";
+    if (e->status.state == NAME_FAILED && is_same)
+        return "what is published is what the registry had when it last answered";
     if (e->status.state == NAME_FAILED && has_older)
         return "an older image is published: the last try to update it failed";
     if (e->status.state == NAME_UPDATING && has_older)

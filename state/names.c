@@ -353,27 +353,28 @@ int names_confirmed(struct database *db, const char *repository, const char *nam
 /* ---- failed, gone, removed ---- */
 
 static int tell_failed(struct database *db, const struct name_record *before,
-                       const char *repository, const char *name, const char *platform,
-                       const struct error *why, int64_t now, struct error *err)
+                       const char *repository, const char *name, const struct name_failure *what,
+                       int64_t now, struct error *err)
 {
     struct history_item item = {.repository = xstrdup(repository),
                                 .name = xstrdup(name),
                                 .at = now,
                                 .what = HISTORY_FAILED,
                                 .digest = before->wanted,
-                                .platform = platform ? xstrdup(platform) : NULL,
-                                .kind = why->kind,
-                                .text = xstrdup(why->message)};
+                                .platform = what->platform ? xstrdup(what->platform) : NULL,
+                                .kind = what->why->kind,
+                                .text = xstrdup(what->why->message)};
     int result = history_add(db, &item, err);
     history_item_release(&item);
     return result;
 }
 
 static int set_failed(struct database *db, const struct name_record *before, const char *repository,
-                      const char *name, const char *platform, const struct error *why, int64_t now,
+                      const char *name, const struct name_failure *what, int64_t now,
                       struct error *err)
 {
     struct statement st _cleanup_statement_ = STATEMENT_INIT;
+    const struct error *why = what->why;
     uint32_t random;
     sqlite3_randomness(sizeof random, &random);
     if (prepare_change(db, repository, name,
@@ -383,10 +384,11 @@ static int set_failed(struct database *db, const struct name_record *before, con
         return -1;
     bind_kind(&st, why->kind);
     bind_text(&st, why->message);
-    bind_text(&st, platform);
+    bind_text(&st, what->platform);
     bind_int(&st, now);
     bind_size(&st, before->attempts + 1);
-    bind_int(&st, now + next_try_pause(why->kind, why->retryable, before->attempts + 1, random));
+    int64_t pause = next_try_pause(why->kind, why->retryable, before->attempts + 1, random);
+    bind_int(&st, what->of_looking ? now : now + pause);
     return statement_run(&st, err);
 }
 
@@ -397,9 +399,10 @@ static bool is_same(const struct name_record *before, const struct error *why)
 }
 
 int names_failed(struct database *db, const char *repository, const char *name,
-                 const char *platform, const struct error *why, int64_t now, bool *out_is_known,
+                 const struct name_failure *what, int64_t now, bool *out_is_known,
                  struct error *err)
 {
+    const struct error *why = what->why;
     struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
     struct name_record before = {0};
     if (why->kind == ERROR_CANCELLED || why->kind == ERROR_NONE)
@@ -408,8 +411,8 @@ int names_failed(struct database *db, const char *repository, const char *name,
         return -1;
     bool is_known = is_same(&before, why);
     int result = 0;
-    if (set_failed(db, &before, repository, name, platform, why, now, err) < 0 ||
-        (!is_known && tell_failed(db, &before, repository, name, platform, why, now, err) < 0) ||
+    if (set_failed(db, &before, repository, name, what, now, err) < 0 ||
+        (!is_known && tell_failed(db, &before, repository, name, what, now, err) < 0) ||
         transaction_commit(&t, err) < 0)
         result = -1;
     else if (out_is_known)

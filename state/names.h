@@ -86,11 +86,18 @@ MUST_CHECK int names_published(struct database *db, const char *repository, cons
 MUST_CHECK int names_confirmed(struct database *db, const char *repository, const char *name,
                                const struct name_publication *what, struct error *err);
 /* A try failed: counted, and the next one set by next_try.h. ERROR_CANCELLED is no failure and
- * counts nothing. `platform`: whose image it was; then only that one's success takes it back. NULL:
- * the name's as a whole. *out_is_known (may be NULL): it had failed so before. */
+ * counts nothing. *out_is_known (may be NULL): it had failed so before. */
+struct name_failure {
+    const struct error *why;
+    /* Whose image it was; then only that one's success takes it back. NULL: the name's as a whole.
+     */
+    const char *platform;
+    /* What is wanted could not be found out: each pass asks the registry again. */
+    bool of_looking;
+};
 MUST_CHECK int names_failed(struct database *db, const char *repository, const char *name,
-                            const char *platform, const struct error *why, int64_t now,
-                            bool *out_is_known, struct error *err);
+                            const struct name_failure *what, int64_t now, bool *out_is_known,
+                            struct error *err);
 /* A certain answer that it is not in the registry any more. *out_record (may be NULL) is how it
  * stands afterwards: when first, how often. */
 MUST_CHECK int names_gone(struct database *db, const char *repository, const char *name,

@@ -85,12 +85,13 @@ class TableTest(StatusTest):
         self.convert("lib/app:1", "lib/absent:1", check=1)
         text = self.program.run("status", check=1).stdout
         lines = text.splitlines()
-        self.assertEqual(lines[0].split(), ["STATE", "IMAGE", "CHECKED", "PUBLISHED", "TOOK", "SIZE", "SHARED",
-                                            "ASKED", "BY"])
-        self.assertRegex(text, rf"\npublished +{self.host}/lib/app:1 +\d+ s +\d+ s +[\d.]+ s +200\.\d kB +\d+ % +list.yaml:6\n")
+        self.assertEqual(lines[0].split(), ["STATE", "IMAGE", "WANTED", "PUBLISHED", "SINCE", "CHECKED", "CHANGED", "TOOK",
+                                            "SIZE", "SHARED", "ASKED", "BY"])
+        digest = self.image("lib/app:1")["published_digest"].removeprefix("sha256:")[:12]
+        self.assertRegex(text, rf"\npublished +{self.host}/lib/app:1 +{digest}  {digest} +\d+ s +\d+ s +\d+ s +[\d.]+ s +200\.\d kB +\d+ % +list.yaml:6\n")
         self.assertRegex(text, rf"\nfailed +{self.host}/lib/absent:1 ")
         self.assertRegex(text, r"\n    not-found: no such image or tag, or it is private: http://\S+/v2/lib/absent/manifests/1: 404 Not Found\n"
-                               r"    failed \d+ s ago, next try in [45] h\n")
+                               r"    failed \d+ s ago, next try by each pass\n")
         self.assertRegex(text, r"2 images, 1 published, 1 failed; 200\.\d kB compressed\n")
         self.assertTrue(all(len(line) == len(line.rstrip()) for line in lines))
 
@@ -101,10 +102,13 @@ class TableTest(StatusTest):
         self.assertEqual(names("--failed", check=1), ["lib/absent:1"])
         self.assertEqual(names("*app:*", check=0), ["lib/app:1", "lib/app:2"])
         self.assertEqual(names("--repo", self.path("repository"), f"{self.host}/lib/app:1"), ["lib/app:1"])
-        self.assertEqual(names("--repo", "/elsewhere"), [])
         self.assertEqual(len(names("--list", "list.yaml")), 3)
         self.assertEqual(names("--list", "other.yaml"), [])
         self.assertEqual(names("nothing", check=1), [])
+        self.assertIn("nothing is known of a, b;", self.program.run("status", "a", "b", check=1).stdout)
+        for command in (["status"], ["why", f"{self.host}/lib/app:1"]):
+            done = self.program.run(command[0], "--repo", "/elsewhere", *command[1:], check=2)
+            self.assertIn("nothing is known of the repository /elsewhere", done.stderr)
 
     def test_on_a_terminal_of_80_columns(self):
         self.convert("lib/app:*")
@@ -142,7 +146,11 @@ class TableTest(StatusTest):
         self.convert("lib/app:*")
         self.registry_.stop()
         self.convert("lib/app:*", check=1)
-        self.assertEqual([self.state_of(f"lib/app:{tag}") for tag in "12"], ["published", "published"])
+        for image in (self.image("lib/app:1"), self.image("lib/app:2")):
+            self.assertEqual((image["state"], image["failure"]["kind"]), ("failed", "net"))
+            self.assertEqual(image["wanted_digest"], image["published_digest"])
+            self.assertIsNone(image["unwanted_since"])
+        self.assertIn("what is published is what the registry had", self.why("lib/app:1", check=1))
         entry = self.status()["lists"][0]["entries"][0]
         self.assertEqual(entry["names"], 2)
         self.assertRegex(entry["error"], "tags/list")
@@ -152,7 +160,7 @@ class TableTest(StatusTest):
         self.convert("lib/late:1", check=1)
         failure = self.image("lib/late:1")["failure"]
         self.assertEqual((failure["kind"], failure["attempts"]), ("not-found", 2))
-        self.assertGreater(failure["next_try_at"], failure["at"])
+        self.assertEqual(failure["next_try_at"], failure["at"])     # each pass asks the registry
         self.registry_.push_image("lib/late", "1", layers(b"late"))
         self.convert("lib/late:1")
         self.assertEqual(self.image("lib/late:1")["state"], "published")
@@ -162,8 +170,10 @@ class TableTest(StatusTest):
         self.convert("lib/app:*")
         self.convert("lib/app:*", "lib/absent:1", check=1)
         runs = self.status()["runs"]
-        self.assertEqual([(run["kind"], run["published"], run["unchanged"], run["failed"], run["outcome"]) for run in runs],
-                         [("convert", 0, 2, 1, "ok"), ("convert", 2, 0, 0, "ok")])
+        self.assertEqual([(run["kind"], run["published"], run["unchanged"], run["failed"], run["outcome"], run["revisions"])
+                          for run in runs], [("convert", 0, 2, 1, "ok", 0), ("convert", 2, 0, 0, "ok", 1)])
+        self.assertEqual(runs[0]["bytes"], 0)
+        self.assertTrue(200000 < runs[1]["bytes"] < 300000, runs[1])     # what they share is once in it
 
     def test_several_architectures(self):
         images = [self.registry_.push_image("lib/multi", None, layers(architecture.encode()), architecture=architecture)
@@ -190,14 +200,15 @@ class WhyTest(StatusTest):
         failed = self.why("lib/absent:1", check=1)
         self.assertIn("not published: the last try failed", failed)
         self.assertIn("404 Not Found", failed)
-        self.assertIn("It is tried again not before", failed)
+        self.assertIn("Each pass asks the registry again.", failed)
         nobody = self.why("lib/aps:1", check=1)
         self.assertIn("No list asks for it. Near it comes", nobody)
         self.assertNotIn("Near", self.why("quite/something-else:1", check=1))
 
-    def test_a_name_that_is_none(self):
-        self.convert("lib/app:1")
-        self.assertRegex(self.program.run("why", "app:1", check=2).stderr, "registry")
+    def test_the_end_of_a_name(self):
+        self.convert("lib/app:*")
+        self.assertIn(f"{self.host}/lib/app:1 in ", self.program.run("why", "app:1", check=0).stdout)
+        self.assertRegex(self.program.run("why", "pp:1", check=2).stderr, "does not begin with a registry")
 
     def test_json(self):
         self.convert("lib/app:1")

@@ -63,7 +63,8 @@ static void fail_with(const char *name, enum error_kind kind, const char *messag
     error_set(&why, kind, "%s", message);
     if (kind == ERROR_NET)
         error_retryable(&why);
-    assert_ok(names_failed(db, REPO, name, NULL, &why, now, NULL, &err), &err);
+    assert_ok(names_failed(db, REPO, name, &(struct name_failure){.why = &why}, now, NULL, &err),
+              &err);
     error_release(&why);
 }
 
@@ -212,6 +213,20 @@ static void test_names__failures_are_counted_and_wait(void **state)
     name_record_release(&r);
 }
 
+static void test_names__what_could_not_be_looked_at_is_looked_at_by_each_pass(void **state)
+{
+    (void)state;
+    struct error why = ERROR_INIT;
+    error_set(&why, ERROR_NOT_FOUND, "404");
+    struct name_failure what = {.why = &why, .of_looking = true};
+    assert_ok(names_failed(db, REPO, IMAGE, &what, T0, NULL, &err), &err);
+    struct name_record r = get(IMAGE);
+    assert_int_equal(r.next_try_at, T0);
+    assert_true(is_due(IMAGE, NULL, T0));
+    name_record_release(&r);
+    error_release(&why);
+}
+
 static void test_names__another_digest_forgets_the_failure(void **state)
 {
     (void)state;
@@ -238,7 +253,10 @@ static void test_names__a_platform_that_fails_stays_failed(void **state)
     struct error why = ERROR_INIT;
     see(IMAGE, "a", T0);
     error_set(&why, ERROR_CORRUPT, "layer");
-    assert_ok(names_failed(db, REPO, IMAGE, "linux/arm64", &why, T0, NULL, &err), &err);
+    assert_ok(names_failed(db, REPO, IMAGE,
+                           &(struct name_failure){.why = &why, .platform = "linux/arm64"}, T0, NULL,
+                           &err),
+              &err);
     error_release(&why);
     publish(IMAGE, "a", "linux/amd64", T0 + 1);
     assert_state(IMAGE, NAME_FAILED);
@@ -703,6 +721,7 @@ int main(void)
         RECORDS(test_names__platforms_are_summed_and_an_older_image_leaves),
         RECORDS(test_names__what_is_confirmed_makes_no_history),
         RECORDS(test_names__failures_are_counted_and_wait),
+        RECORDS(test_names__what_could_not_be_looked_at_is_looked_at_by_each_pass),
         RECORDS(test_names__another_digest_forgets_the_failure),
         RECORDS(test_names__a_stop_is_no_failure),
         RECORDS(test_names__a_platform_that_fails_stays_failed),

@@ -57,7 +57,9 @@ static void fail_with(const char *name, enum error_kind kind, const char *messag
 {
     struct error why = ERROR_INIT;
     error_set(&why, kind, "%s", message);
-    assert_ok(names_failed(db, REPO, name, NULL, &why, now - 60, NULL, &err), &err);
+    assert_ok(
+        names_failed(db, REPO, name, &(struct name_failure){.why = &why}, now - 60, NULL, &err),
+        &err);
     error_release(&why);
 }
 

@@ -312,7 +312,9 @@ static void fill(void)
     assert_ok(names_published(db, REPO, "h.org/good:1", &p, clock_now(), &err), &err);
     assert_ok(names_seen(db, REPO, EVIL, &d, clock_now(), &err), &err);
     error_set(&why, ERROR_CORRUPT, "layer <u>7</u> & \"more\"");
-    assert_ok(names_failed(db, REPO, EVIL, NULL, &why, clock_now(), NULL, &err), &err);
+    assert_ok(
+        names_failed(db, REPO, EVIL, &(struct name_failure){.why = &why}, clock_now(), NULL, &err),
+        &err);
     error_release(&why);
     struct list_entry entry = {.line = 3, .column = 1, .text = (char *)(uintptr_t) "h.org/good:1"};
     struct list_record list = {.repository = (char *)(uintptr_t)REPO,
