@@ -13,6 +13,10 @@
 #define LOOK_SECONDS        0.2 /* how often to look whether waiting has come to an end */
 #define GATHER_LOOK_SECONDS 0.02
 
+/* An image with more than this part of a revision's content is slow to commit: by the default limit
+ * 200 MB, some seconds on a small server. */
+#define SLOW_SHARE 50
+
 /* Content of layers can go ahead; without layers there is nothing to put first. */
 static bool is_large(const struct committer *c, const struct job *job)
 {
@@ -37,17 +41,41 @@ static bool fits(const struct committer *c, const struct group *g, const struct 
     return same_policy(g->jobs[0], job) && bytes + job->content_bytes <= c->revision_limit;
 }
 
+static bool is_slow(const struct committer *c, const struct job *job)
+{
+    return !c->o.dry_run && job->content_bytes > c->revision_limit / SLOW_SHARE;
+}
+
+/* Whether quick images go without the slow ones: there are some that are as urgent, and it is not
+ * the turn of the slow ones. The jobs are sorted. */
+static bool quick_go_first(const struct committer *c)
+{
+    if (c->slow_are_next)
+        return false;
+    for (size_t i = 0; i < c->ready.count; i++)
+        if (!is_slow(c, c->ready.items[i]))
+            return c->ready.items[i]->rank == c->ready.items[0]->rank;
+    return false;
+}
+
 /* Those of the jobs at hand that go next, together; what is over a revision's limit is not among
  * them. The array is the caller's to free. */
 static struct group choose(struct committer *c)
 {
     struct group g = {xcalloc(c->ready.count, sizeof(struct job *)), 0};
     uint64_t bytes = 0;
+    bool quick_only = quick_go_first(c);
+    c->slow_are_next = false;
     c->group++;
     for (size_t i = 0; i < c->ready.count; i++) {
         struct job *job = c->ready.items[i];
-        if (is_large(c, job) || !fits(c, &g, job, bytes) ||
-            !claims_join_group(c->o.claims, job, c->group))
+        if (is_large(c, job))
+            continue;
+        if (quick_only && is_slow(c, job)) {
+            c->slow_are_next = true;
+            continue;
+        }
+        if (!fits(c, &g, job, bytes) || !claims_join_group(c->o.claims, job, c->group))
             continue;
         g.jobs[g.count++] = job;
         bytes += job->content_bytes;

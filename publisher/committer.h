@@ -15,6 +15,10 @@
  * time as the limit allows (at least one), then the rest with its names, so that nothing half-made
  * is ever public. Between two of its revisions, what else is ready goes.
  *
+ * An image that is slow to commit (a fiftieth of a revision's limit) does not hold up quick ones
+ * that are ready with it and as urgent: they go in a revision of their own, the slow ones in the
+ * next one, with all that is ready by then.
+ *
  * A group that fails is tried again in halves, until the image that breaks it stands alone.
  *
  * It changes the repository in turns (state/turn.h), since `ducc gc` and others do, too: what a job
@@ -64,6 +68,7 @@ struct committer {
     struct jobs ready;   /* taken from fetch, which still has them, and not yet decided */
     uint64_t group;      /* number of the one under way */
     bool part_is_next;   /* large images and the others take turns */
+    bool slow_are_next;  /* and so do slow images and quick ones */
     double not_before;   /* clock_monotonic(): the repository was busy */
     double gather_until; /* clock_monotonic(): after a commit */
     bool broken;         /* the repository cannot be used (any more): `error` says why */

@@ -141,6 +141,8 @@ class Aims:
                         self.latencies.append(time.monotonic() - begin)
             if running.returncode:
                 raise AssertionError("ducc convert failed")
+            late = sorted(self.latencies[-len(names):])
+            self.note("a large image, 50 small ones behind it: half of them public", wall=late[len(late) // 2])
             self.note("a large image, 50 small ones behind it: all", wall=time.monotonic() - begin,
                       revisions=revision(repository) - before)
 
@@ -205,7 +207,7 @@ def fill_tags(registry, count):
     folder = os.path.dirname(registry.tag_path("poll/image", "i0"))
     for number in range(count - 10):
         path = os.path.join(folder, f"t{number}", "current")
-        os.makedirs(path)
+        os.makedirs(path, exist_ok=True)    # from an earlier round
         with open(os.path.join(path, "link"), "w", encoding="utf-8") as out:
             out.write(images[number % 10].digest)
     return sorted(os.listdir(folder))

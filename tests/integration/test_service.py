@@ -223,6 +223,29 @@ class DaemonTest(ServiceTest):
         self.wait_published(backend, names[0], large, service)
         self.assertEqual(service.stop(), 0)
 
+    def test_slow_image_does_not_hold_up_quick_ones(self):
+        """All are ready when somebody else's transaction ends: the quick ones go first, and the slow one after them."""
+        backend, host = StandIn(self.scratch), self.source.host
+        names = [f"{host}/first:1", f"{host}/slow:1", *(f"{host}/quick:{number}" for number in range(6))]
+        first = self.image("first", "1", "first")
+        service = self.start(backend, names, "--revision-limit", "10M", interval="1m", speed=60)
+        self.wait_published(backend, names[0], first, service)
+        backend.clear_log()
+        with backend.open_transaction_of_somebody():
+            images = {names[1]: add(self.source, "slow", "1", Image([noise("slow", 600000)]))}
+            images.update((f"{host}/quick:{number}", self.image("quick", str(number), f"quick {number}"))
+                          for number in range(6))
+            blobs = {digest for image in images.values() for digest in image.layer_digests}
+            self.wait_for(lambda: all(self.source.seen(f"/blobs/{digest}", "GET") for digest in blobs), service)
+            time.sleep(1)       # for the last one to be prepared
+        for name, image in images.items():
+            self.wait_published(backend, name, image, service)
+        self.assertEqual(service.stop(), 0)
+        sizes = [call["bytes"] for call in backend.log("ingest") if call.get("bytes")]
+        self.assertEqual(len(sizes), 2, sizes)
+        self.assertLess(sizes[0], 400000)
+        self.assertGreater(sizes[1], 600000)
+
     def test_image_over_the_limit_goes_in_several_revisions(self):
         backend = StandIn(self.scratch)
         large = add(self.source, "large", "1", Image([noise(f"part {n}", 400000) for n in range(6)]))
@@ -236,7 +259,8 @@ class DaemonTest(ServiceTest):
         self.assertGreaterEqual(backend.revisions() - before, 3)
         for name, image in zip(names, (large, small), strict=True):
             self.assertTrue(self.is_published(backend, name, image))
-        content = [call["content_bytes"] for call in backend.log("ingest") if "content_bytes" in call]
+        content = [call["bytes"] for call in backend.log("ingest") if "bytes" in call]
+        self.assertGreaterEqual(len(content), 3)
         self.assertTrue(all(size < 1200000 for size in content), content)
         self.assertEqual(self.left_in_spool(ducc.state_dir), [])
         backend.assert_sound(self)
