@@ -100,6 +100,23 @@ images:
         asked = {request.path.rsplit("/", 1)[1] for request in self.server.seen("/manifests/", "GET")}
         self.assertFalse(asked & {self.digest("t1"), self.digest("t4"), "t1", "t4"}, asked)
 
+    def test_the_newest_by_creation_of_indexes(self):
+        """The image for the wanted platform says when; an index without one is not selected."""
+        def made(day, arch):
+            def created(config):
+                config["created"] = f"2024-05-{day:02}T00:00:00Z"
+            return Image([layer(f"{arch}{day}")], edit_config=created, architecture=arch)
+        for tag, amd64, arm64 in (("x", 1, 9), ("y", 5, 2), ("z", 3, 30)):
+            self.add_index("a/b", tag, [made(amd64, "amd64"), made(arm64, "arm64")], nested=tag == "y")
+        self.add_index("a/b", "other", [made(31, "arm64")])
+        text = "version: 2\nrepository: DIR/%s\nimages:\n  - {image: HOST/a/b, newest: %d, by: created%s}\n"
+        self.run_recipe(text % ("repo", 1, ""))
+        self.assertEqual(["y"], self.tags("a/b"))
+        self.run_recipe(text % ("repo", 2, ""))
+        self.assertEqual(["y", "z"], self.tags("a/b"))
+        self.run_recipe(text % ("arm", 2, ", platforms: [linux/arm64]"))
+        self.assertEqual(["other", "z"], self.tags("a/b", repo="arm"))
+
     def digest(self, tag):
         return digest_of(self.server.manifests["a/b", tag][1])
 
