@@ -1,4 +1,4 @@
-#include "publisher/options.h"
+#include "publisher/options_table.h"
 
 #include "base/buf.h"
 #include "base/memory.h"
@@ -45,7 +45,7 @@ enum option_id {
     OPTION_OLD_VALUE, /* the same, with a value */
 };
 
-#define ALL      (~0)
+#define ALL      ALL_COMMANDS
 #define SERVES   (COMMAND_POLL | COMMAND_LOOP | COMMAND_DAEMON)
 #define CONVERTS (COMMAND_CONVERT | COMMAND_CONVERT_SINGLE | SERVES)
 #define SHAPES   (CONVERTS | COMMAND_PLAN) /* which images, published how */
@@ -57,14 +57,7 @@ enum option_id {
 #define DELETES  (COMMAND_GC | COMMAND_REMOVE)
 #define NAMES    (COMMAND_REMOVE | COMMAND_RESTORE)
 
-static const struct option_spec {
-    const char *name;
-    char letter;       /* 0: none */
-    const char *value; /* what it is called in the help; NULL: a flag */
-    int commands;
-    enum option_id id;
-    const char *help;
-} specs[] = {
+const struct option_spec option_specs[] = {
     {"repo", 0, "REPO", COMMAND_CONVERT | COMMAND_LOOP | COMMAND_PLAN | SHOWS | NAMES, OPTION_REPO,
      "this repository only; for convert and loop, where to publish images (a recipe names its "
      "own)"},
@@ -153,15 +146,9 @@ static const struct option_spec {
     {"username", 'u', "USER", CONVERTS, OPTION_OLD_VALUE, NULL},
     {"attempts", 'r', "N", CONVERTS, OPTION_OLD_VALUE, NULL},
 };
-#define SPEC_COUNT (sizeof specs / sizeof *specs)
+const size_t option_spec_count = sizeof option_specs / sizeof *option_specs;
 
-static const struct command_spec {
-    const char *name;
-    enum command command;
-    const char *arguments;
-    const char *help;
-    size_t min, max; /* arguments */
-} commands[] = {
+const struct command_spec command_specs[] = {
     {"convert", COMMAND_CONVERT, "RECIPE | --repo REPO IMAGE...",
      "Publish what a recipe wishes, or the images named.", 1, SIZE_MAX},
     {"plan", COMMAND_PLAN, "RECIPE...",
@@ -207,21 +194,13 @@ static const struct command_spec {
     {"version", COMMAND_VERSION, "", "Print the version.", 0, 0},
     {"help", COMMAND_HELP, "[COMMAND]", "Print this text, or a command's.", 0, 1},
 };
-#define COMMAND_COUNT (sizeof commands / sizeof *commands)
-
-static const struct command_spec *spec_of(enum command command)
-{
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (commands[i].command == command)
-            return &commands[i];
-    return NULL;
-}
+const size_t command_spec_count = sizeof command_specs / sizeof *command_specs;
 
 static const struct command_spec *find_command(const char *name)
 {
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
+    for (size_t i = 0; i < command_spec_count; i++)
+        if (strcmp(command_specs[i].name, name) == 0)
+            return &command_specs[i];
     return NULL;
 }
 
@@ -260,7 +239,7 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
                  struct error *err)
 {
     struct convert_options *c = &o->convert;
-    switch (spec->id) {
+    switch ((enum option_id)spec->id) {
     case OPTION_HELP:
         o->help = true;
         return 0;
@@ -414,9 +393,9 @@ static int take_value(struct parser *p, const struct option_spec *spec, const ch
 static int parse_long(struct parser *p, const char *word, struct error *err)
 {
     size_t len = strcspn(word + 2, "=");
-    for (size_t i = 0; i < SPEC_COUNT; i++)
-        if (strlen(specs[i].name) == len && memcmp(specs[i].name, word + 2, len) == 0)
-            return take_value(p, &specs[i], word[2 + len] ? word + 3 + len : NULL, err);
+    for (size_t i = 0; i < option_spec_count; i++)
+        if (strlen(option_specs[i].name) == len && memcmp(option_specs[i].name, word + 2, len) == 0)
+            return take_value(p, &option_specs[i], word[2 + len] ? word + 3 + len : NULL, err);
     return unknown_option(word, err);
 }
 
@@ -424,8 +403,8 @@ static int parse_letters(struct parser *p, const char *word, struct error *err)
 {
     for (const char *c = word + 1; *c; c++) {
         const struct option_spec *spec = NULL;
-        for (size_t i = 0; i < SPEC_COUNT && !spec; i++)
-            spec = specs[i].letter == *c ? &specs[i] : NULL;
+        for (size_t i = 0; i < option_spec_count && !spec; i++)
+            spec = option_specs[i].letter == *c ? &option_specs[i] : NULL;
         if (!spec)
             return unknown_option(word, err);
         if (spec->value)
@@ -527,171 +506,4 @@ void options_release(struct options *o)
     free(o->platforms);
     o->arguments = NULL;
     o->platforms = NULL;
-}
-
-/* ---- help ---- */
-
-#define HELP_COLUMN 30
-#define HELP_WIDTH  100
-
-static void add_option_help(struct buf *out, const struct option_spec *s)
-{
-    size_t start = out->len;
-    if (s->letter)
-        buf_addf(out, "  -%c, --%s", s->letter, s->name);
-    else
-        buf_addf(out, "      --%s", s->name);
-    if (s->value)
-        buf_addf(out, " %s", s->value);
-    if (out->len - start > HELP_COLUMN - 2) {
-        buf_addc(out, '\n');
-        start = out->len;
-    }
-    buf_addf(out, "%*s", (int)(HELP_COLUMN - (out->len - start)), "");
-    size_t column = HELP_COLUMN;
-    for (const char *word = s->help; *word;) {
-        size_t len = strcspn(word, " ");
-        if (column + len > HELP_WIDTH) {
-            buf_addf(out, "\n%*s", HELP_COLUMN, "");
-            column = HELP_COLUMN;
-        }
-        buf_add(out, word, len);
-        column += len + 1;
-        word += len;
-        if (*word == ' ') {
-            word++;
-            buf_addc(out, ' ');
-        }
-    }
-    buf_addc(out, '\n');
-}
-
-char *options_help(enum command command)
-{
-    struct buf out = BUF_INIT;
-    if (command == COMMAND_HELP) {
-        buf_adds(&out, "ducc publishes container images on CernVM-FS.\n\nCommands:\n");
-        for (size_t i = 0; i < COMMAND_COUNT; i++)
-            buf_addf(&out, "  ducc %s %s\n      %s\n", commands[i].name, commands[i].arguments,
-                     commands[i].help);
-        buf_adds(&out, "\nIMAGE is [http://|https://]REGISTRY/REPOSITORY[:TAG][@DIGEST]; the tag "
-                       "may hold '*'.\nREPO is the name of a CernVM-FS repository, or a directory "
-                       "that starts with / or .\n\nExit status: 0 all wishes hold; 1 some failed, "
-                       "the others are published;\n2 wrong usage or recipe, nothing done; 3 the "
-                       "repository cannot be used.\n\nSee ducc COMMAND --help for options.\n");
-        return buf_take(&out);
-    }
-    const struct command_spec *c = spec_of(command);
-    buf_addf(&out, "Usage: ducc %s [options] %s\n%s\n\nOptions:\n", c->name, c->arguments, c->help);
-    for (size_t i = 0; i < SPEC_COUNT; i++)
-        if ((specs[i].commands & (int)command) && specs[i].help)
-            add_option_help(&out, &specs[i]);
-    if (command & CONVERTS)
-        buf_adds(&out, "\nAccepted for the sake of the Go tool's scripts, without effect: -f, -i, "
-                       "-u, -r.\n");
-    return buf_take(&out);
-}
-
-/* ---- the manual page, in the macros of man(7) ---- */
-
-#define MANUAL_DATE "2026-11-21" /* of what is said here */
-
-/* Without what roff would take for its own. */
-static void add_roff(struct buf *out, const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        if (*p == '-' || *p == '\\')
-            buf_addc(out, '\\');
-        if ((*p == '.' || *p == '\'') && (p == text || p[-1] == '\n'))
-            buf_adds(out, "\\&");
-        buf_addc(out, *p);
-        if (*p == '\\')
-            buf_addc(out, 'e');
-    }
-}
-
-/* One line a sentence of text, as roff wants it. */
-static void add_sentences(struct buf *out, const char *text)
-{
-    _cleanup_free_ char *copy = xstrdup(text);
-    for (char *start = copy; start;) {
-        char *end = strstr(start, ". ");
-        if (end)
-            end[1] = '\0';
-        add_roff(out, start);
-        buf_addc(out, '\n');
-        start = end ? end + 2 : NULL;
-    }
-}
-
-static void add_commands(struct buf *out)
-{
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        buf_adds(out, ".TP\n\\fB");
-        add_roff(out, commands[i].name);
-        buf_adds(out, *commands[i].arguments ? "\\fR " : "\\fR");
-        add_roff(out, commands[i].arguments);
-        buf_addc(out, '\n');
-        add_sentences(out, commands[i].help);
-    }
-}
-
-/* "With convert, plan.", or nothing for an option of all commands. */
-static void add_where(struct buf *out, const struct option_spec *s)
-{
-    const char *before = "With ";
-    for (size_t i = 0; s->commands != ALL && i < COMMAND_COUNT; i++) {
-        if (!(s->commands & (int)commands[i].command))
-            continue;
-        buf_adds(out, before);
-        add_roff(out, commands[i].name);
-        before = ", ";
-    }
-    buf_adds(out, s->commands == ALL ? "" : ".\n");
-}
-
-static void add_options(struct buf *out)
-{
-    for (size_t i = 0; i < SPEC_COUNT; i++) {
-        const struct option_spec *s = &specs[i];
-        if (!s->help)
-            continue;
-        buf_adds(out, ".TP\n\\fB");
-        if (s->letter)
-            buf_addf(out, "\\-%c\\fR, \\fB", s->letter);
-        buf_adds(out, "\\-\\-");
-        add_roff(out, s->name);
-        buf_adds(out, "\\fR");
-        if (s->value) {
-            buf_addc(out, ' ');
-            add_roff(out, s->value);
-        }
-        buf_addc(out, '\n');
-        add_roff(out, s->help);
-        buf_adds(out, ".\n");
-        add_where(out, s);
-    }
-}
-
-char *options_manual(const char *version)
-{
-    struct buf out = BUF_INIT;
-    buf_addf(&out, ".TH DUCC 1 " MANUAL_DATE " \"ducc %s\"\n", version);
-    buf_adds(&out, ".SH NAME\nducc \\- publish container images on CernVM\\-FS\n"
-                   ".SH SYNOPSIS\n.B ducc\n.I command\n[options] [arguments]\n"
-                   ".SH DESCRIPTION\nIMAGE is "
-                   "[http://|https://]REGISTRY/REPOSITORY[:TAG][@DIGEST]; the tag may hold '*'.\n"
-                   "REPO is the name of a CernVM\\-FS repository, or a directory that starts with "
-                   "/ or a dot.\nRECIPE is a file, a URL, or a file of a git repository; see\n"
-                   ".BR recipe (5).\n.SH COMMANDS\n");
-    add_commands(&out);
-    buf_adds(&out, ".SH OPTIONS\n");
-    add_options(&out);
-    buf_adds(&out, ".SH EXIT STATUS\n.TP\n0\nAll wishes hold.\n.TP\n1\nSome failed, the others are "
-                   "published.\n.TP\n2\nWrong usage, or a wrong recipe: nothing is done.\n.TP\n3\n"
-                   "The repository cannot be used.\n"
-                   ".SH FILES\n.TP\n.I /etc/ducc/ducc.yaml\nThe operator's configuration.\n"
-                   ".TP\n.I /var/lib/ducc\nWhat is kept between runs, for root.\n"
-                   ".SH SEE ALSO\n.BR recipe (5)\n");
-    return buf_take(&out);
 }
