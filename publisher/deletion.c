@@ -14,6 +14,7 @@
 #include "state/unreached.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define PATIENCE_SECONDS 3600.0 /* with whoever has the turn */
 #define NAMES_AT_ONCE    200
@@ -25,6 +26,8 @@ struct deletion {
     char *key; /* of the repository in the database */
     struct state state;
     struct turn turn;
+    bool begun;       /* what an earlier run left has been looked for */
+    bool is_marked;   /* as the repository is, but for what others do to it */
     uint64_t changes; /* of the repository when it was marked */
     int64_t now;
     struct sweep_options choice;
@@ -42,6 +45,9 @@ static int begin_turn(struct deletion *d, struct error *err)
 {
     if (turn_take(d->state.dir, PATIENCE_SECONDS, &d->turn, err) < 0)
         return -1;
+    if (d->begun && access(d->repository->note, F_OK) < 0)
+        return 0;
+    d->begun = true;
     return committer_begin(d->repository, &d->state, err);
 }
 
@@ -53,13 +59,37 @@ static void end_turn(struct deletion *d)
 static int mark_again(struct deletion *d, struct error *err)
 {
     mark_release(&d->mark);
-    return mark_repository(d->repository, &d->selected, &d->mark, err);
+    if (mark_repository(d->repository, &d->selected, &d->mark, err) < 0)
+        return -1;
+    d->is_marked = true;
+    return 0;
+}
+
+/* The count of changes is read before the repository is: what comes between is seen. */
+static int note_changes(struct deletion *d, struct error *err)
+{
+    if (d->o->dry_run)
+        return 0;
+    int result = begin_turn(d, err);
+    if (result == 0)
+        result = repository_changes(d->repository, &d->changes, err);
+    end_turn(d);
+    return result;
+}
+
+/* Outside of a turn, since it takes long where there are many images. */
+static int look(struct deletion *d, struct error *err)
+{
+    if (d->is_marked)
+        return 0;
+    return note_changes(d, err) < 0 ? -1 : mark_again(d, err);
 }
 
 /* In a turn: somebody may have published since the repository was marked. */
-static int catch_up(struct deletion *d, struct error *err)
+static int catch_up(struct deletion *d, bool *out_changed, struct error *err)
 {
     uint64_t changes;
+    *out_changed = false;
     if (repository_changes(d->repository, &changes, err) < 0)
         return -1;
     if (changes == d->changes)
@@ -67,8 +97,8 @@ static int catch_up(struct deletion *d, struct error *err)
     log_debug("%s: changed meanwhile, marking again", d->repository->name);
     if (mark_again(d, err) < 0)
         return -1;
-    sweep_check_again(&d->sweep, &d->mark, &d->choice);
     d->changes = changes;
+    *out_changed = true;
     return 0;
 }
 
@@ -151,11 +181,15 @@ static int remove_some(struct deletion *d, const struct name_removal *removals, 
                        struct error *err)
 {
     struct removal_report done = {0};
+    bool ignored;
+    if (look(d, err) < 0)
+        return -1;
     int result = begin_turn(d, err);
     if (result == 0)
-        result = mark_again(d, err);
+        result = catch_up(d, &ignored, err);
     if (result == 0)
         result = removal_take(d->repository, &d->mark, removals, count, d->now, &done, err);
+    d->is_marked = false;
     end_turn(d);
     d->removed.names += done.names;
     d->removed.revisions += done.revisions;
@@ -231,7 +265,7 @@ static bool has_work(const struct sweep *s)
 
 static int find_garbage(struct deletion *d, struct error *err)
 {
-    if (mark_again(d, err) < 0 || sweep_find(d->repository, &d->mark, &d->sweep, err) < 0 ||
+    if (look(d, err) < 0 || sweep_find(d->repository, &d->mark, &d->sweep, err) < 0 ||
         fill_in_times(d, err) < 0)
         return -1;
     if (d->mark.unknown_chains_of)
@@ -243,9 +277,12 @@ static int find_garbage(struct deletion *d, struct error *err)
 
 static int one_step(struct deletion *d, bool *done, struct error *err)
 {
+    bool changed = false;
     int result = begin_turn(d, err);
     if (result == 0)
-        result = catch_up(d, err);
+        result = catch_up(d, &changed, err);
+    if (changed)
+        sweep_check_again(&d->sweep, &d->mark, &d->choice);
     if (result == 0)
         result = sweep_step(d->repository, &d->sweep, &d->swept, done, err);
     if (result == 0)
@@ -266,21 +303,9 @@ static int sweep_all(struct deletion *d, struct error *err)
     return 0;
 }
 
-/* The count of changes is read before the repository is: what comes between is seen. */
-static int note_changes(struct deletion *d, struct error *err)
-{
-    if (d->o->dry_run)
-        return 0;
-    int result = begin_turn(d, err);
-    if (result == 0)
-        result = repository_changes(d->repository, &d->changes, err);
-    end_turn(d);
-    return result;
-}
-
 static int collect(struct deletion *d, struct error *err)
 {
-    if (note_changes(d, err) < 0 || find_garbage(d, err) < 0 || sweep_all(d, err) < 0)
+    if (find_garbage(d, err) < 0 || sweep_all(d, err) < 0)
         return -1;
     if (!d->o->cvmfs_gc || d->o->dry_run)
         return 0;
@@ -301,10 +326,22 @@ static int open_state(struct deletion *d, struct error *err)
     return state_open_beside(d->o->state_dir, d->o->repository, &d->state, err);
 }
 
+/* What is not there must not be made by looking at it. */
+static int check_there(const struct repository *r, struct error *err)
+{
+    mode_t type;
+    if (repository_type(r, "", &type, err) < 0)
+        return -1;
+    return type ? 0
+                : error_set(err, ERROR_NOT_FOUND, "%s %s: there is nothing at %s", r->backend->noun,
+                            r->name, r->root);
+}
+
 static int open_deletion(struct deletion *d, struct error *err)
 {
     enum database_access access = d->o->dry_run ? DATABASE_READ : DATABASE_WRITE;
-    if (repository_open(d->o->repository, &d->repository, err) < 0 || open_state(d, err) < 0)
+    if (repository_open(d->o->repository, &d->repository, err) < 0 ||
+        check_there(d->repository, err) < 0 || open_state(d, err) < 0)
         return -1;
     d->key = repository_key(d->o->repository);
     if (database_open(d->o->state_dir, access, &d->db, err) < 0) {
@@ -313,7 +350,7 @@ static int open_deletion(struct deletion *d, struct error *err)
             return -1;
         error_release(err);
     }
-    return mark_repository(d->repository, &d->selected, &d->mark, err);
+    return look(d, err);
 }
 
 static void close_deletion(struct deletion *d)
@@ -411,6 +448,7 @@ static int remove_and_collect(struct deletion *d, struct error *err)
             if (mark_is_name_of(&d->mark.names[i], d->o->names[k]))
                 string_list_add(&d->selected, d->mark.names[i].name);
     string_list_sort(&d->selected);
+    d->is_marked = false; /* the selected are told from the others */
     return collect(d, err);
 }
 
@@ -482,9 +520,10 @@ static int note_restored(struct deletion *d, const char *name, struct error *err
 static int restore_names(struct deletion *d, struct error *err)
 {
     struct removal_report done = {0};
+    bool ignored;
     int result = begin_turn(d, err);
     if (result == 0)
-        result = mark_again(d, err);
+        result = catch_up(d, &ignored, err);
     if (result == 0)
         result = removal_restore(d->repository, &d->mark, (const char *const *)d->o->names,
                                  d->o->name_count, &done, err);

@@ -62,7 +62,8 @@ static int open_state(const char *dir, const char *spool_base, const char *repos
     if (!base)
         return -1;
     /* A directory repository gets its real path only once it exists. */
-    if ((repository[0] == '/' || repository[0] == '.') && dir_make(repository, 0755, err) < 0)
+    if (!beside && (repository[0] == '/' || repository[0] == '.') &&
+        dir_make(repository, 0755, err) < 0)
         return -1;
     _cleanup_free_ char *folder = folder_name(repository);
     if (strlen(folder) > NAME_MAX)
