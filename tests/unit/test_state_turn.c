@@ -2,9 +2,11 @@
 #include "check.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "state/turn.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -26,43 +28,61 @@ static void remove_folder(char *dir)
     free(dir);
 }
 
-/* A process that takes `turns` turns in a row and writes its letter in each. */
-static pid_t start(const char *dir, int fd, char letter, int turns, double seconds)
+/* A process that waits for a byte, takes a turn, writes a letter and keeps the turn for a while. It
+ * must be started before we have a turn: it would have our lock, too. */
+static pid_t start(const char *dir, const int go[2], int fd, double seconds)
 {
     pid_t pid = fork();
     if (pid != 0)
         return pid;
     struct error err = ERROR_INIT;
-    for (int i = 0; i < turns; i++) {
-        struct turn turn;
-        if (turn_take(dir, 30, &turn, &err) < 0 || write(fd, &letter, 1) != 1)
-            _exit(1);
-        clock_sleep(seconds);
-        turn_end(&turn);
-    }
+    struct turn turn;
+    char ignored;
+    alarm(60);
+    if (read(go[0], &ignored, 1) != 1 || turn_take(dir, 60, &turn, &err) < 0 ||
+        write(fd, "x", 1) != 1)
+        _exit(1);
+    clock_sleep(seconds);
+    turn_end(&turn);
     _exit(0);
 }
 
-/* Both want ten turns at once: from the second on they alternate. */
+static bool somebody_is_next(const char *dir)
+{
+    _cleanup_free_ char *path = xasprintf("%s/next", dir);
+    _cleanup_error_ struct error err = ERROR_INIT;
+    _cleanup_close_ int fd = -1;
+    return lock_take(path, "", &fd, &err) < 0;
+}
+
+/* Who gives a turn back and wants another one comes after who waits. */
 static void test_turn__goes_round(void **state)
 {
     (void)state;
-    char *dir = make_folder(), text[21] = "";
-    int fds[2], status;
-    assert_int_equal(pipe(fds), 0);
-    pid_t a = start(dir, fds[1], 'a', 10, 0.03), b = start(dir, fds[1], 'b', 10, 0.03);
-    assert_int_equal(waitpid(a, &status, 0), a);
-    assert_int_equal(status, 0);
-    assert_int_equal(waitpid(b, &status, 0), b);
-    assert_int_equal(status, 0);
-    assert_int_equal(read(fds[0], text, 20), 20);
-    size_t alike = 0;
-    for (size_t i = 3; i + 3 < 20; i++)
-        alike += text[i] == text[i - 1];
-    if (alike > 2) /* one may be put to sleep for long enough by the machine */
-        fail_msg("they do not take turns: %s", text);
+    char *dir = make_folder(), letter;
+    struct error err = ERROR_INIT;
+    struct turn turn;
+    int fds[2], go[2], status;
+    assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+    assert_int_equal(pipe(go), 0);
+    for (int i = 0; i < 5; i++) {
+        pid_t other = start(dir, go, fds[1], 0.01);
+        assert_ok(turn_take(dir, 60, &turn, &err), &err);
+        assert_int_equal(write(go[1], "g", 1), 1);
+        while (!somebody_is_next(dir))
+            clock_sleep(0.002);
+        assert_int_equal(read(fds[0], &letter, 1), -1);
+        turn_end(&turn);
+        assert_ok(turn_take(dir, 60, &turn, &err), &err);
+        assert_int_equal(read(fds[0], &letter, 1), 1);
+        turn_end(&turn);
+        assert_int_equal(waitpid(other, &status, 0), other);
+        assert_int_equal(status, 0);
+    }
     close(fds[0]);
     close(fds[1]);
+    close(go[0]);
+    close(go[1]);
     remove_folder(dir);
 }
 
@@ -72,9 +92,11 @@ static void test_turn__who_has_it(void **state)
     char *dir = make_folder(), letter;
     struct error err = ERROR_INIT;
     struct turn turn;
-    int fds[2], status;
+    int fds[2], go[2], status;
     assert_int_equal(pipe(fds), 0);
-    pid_t other = start(dir, fds[1], 'x', 1, 60);
+    assert_int_equal(pipe(go), 0);
+    pid_t other = start(dir, go, fds[1], 60);
+    assert_int_equal(write(go[1], "g", 1), 1);
     assert_int_equal(read(fds[0], &letter, 1), 1);
     _cleanup_free_ char *says = xasprintf("turn: held by process %d since 20", (int)other);
     assert_fails("held", turn_take(dir, 0.05, &turn, &err), &err, ERROR_BUSY, says);
@@ -85,6 +107,8 @@ static void test_turn__who_has_it(void **state)
     turn_end(&turn);
     close(fds[0]);
     close(fds[1]);
+    close(go[0]);
+    close(go[1]);
     remove_folder(dir);
 }
 
