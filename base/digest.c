@@ -3,8 +3,10 @@
 #include "base/buf.h"
 #include "base/memory.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     const char *prefix;
@@ -153,4 +155,19 @@ struct digest digest_of(enum digest_algorithm algorithm, const void *bytes, size
     _cleanup_hasher_ struct hasher *h = hasher_new(algorithm);
     hasher_update(h, bytes, len);
     return hasher_finish(h);
+}
+
+int digest_of_fd(int fd, const char *what, struct digest *out, struct error *err)
+{
+    _cleanup_hasher_ struct hasher *h = hasher_new(DIGEST_SHA256);
+    char buffer[1 << 16];
+    for (ssize_t n; (n = read(fd, buffer, sizeof buffer)) != 0;) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_set_errno(err, ERROR_IO, errno, "%s: cannot read", what);
+        hasher_update(h, buffer, (size_t)n);
+    }
+    *out = hasher_finish(h);
+    return 0;
 }

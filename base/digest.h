@@ -56,5 +56,7 @@ static inline void cleanup_hasher(struct hasher **h)
 #define _cleanup_hasher_ __attribute__((cleanup(cleanup_hasher)))
 
 struct digest digest_of(enum digest_algorithm algorithm, const void *bytes, size_t len);
+/* SHA-256 of what is left to read. `what` begins the message of an error: ERROR_IO. */
+MUST_CHECK int digest_of_fd(int fd, const char *what, struct digest *out, struct error *err);
 
 #endif

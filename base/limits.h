@@ -7,6 +7,9 @@
 
 #include <stdint.h>
 
+/* A change's content in memory, of what repair writes: Apptainer's files. */
+#define LIMIT_CHANGE_COPY_BYTES ((size_t)1 << 20)
+
 #define LIMIT_MANIFEST_BYTES ((size_t)4 << 20) /* OCI distribution: "at least 4 megabytes" */
 #define LIMIT_CONFIG_BYTES   ((size_t)8 << 20)
 /* The two above are what holds unless the site's configuration says otherwise, up to these. */

@@ -269,12 +269,16 @@ static int memory_file(const char *name, const void *bytes, size_t len, struct e
     return TAKE_FD(fd);
 }
 
-int layer_from_memory(struct layer_builder *builder, const void *data, size_t len,
-                      struct layer *out, struct error *err)
+int layer_from_memory(struct layer_builder *builder, const struct layer_index_header *about,
+                      const void *data, size_t len, struct layer *out, struct error *err)
 {
     _cleanup_layer_builder_ struct layer_builder *b = builder;
     struct layer layer = {.data_fd = -1};
-    struct layer_index_header header = {.data_size = len, .diff_algorithm = DIGEST_SHA256};
+    struct layer_index_header header = {.diff_algorithm = DIGEST_SHA256};
+    if (about)
+        header = *about;
+    if (data)
+        header.data_size = len;
     _cleanup_close_ int index_fd = memory_file("index", "", 0, err);
     if (index_fd < 0 || layer_builder_write(b, &header, index_fd, err) < 0)
         return -1;

@@ -43,9 +43,10 @@ MUST_CHECK int layer_adopt_index(struct spool *spool, const struct digest *blob,
 void layer_release(struct layer *layer);
 
 /* A layer made in memory (Apptainer's files): `builder` is consumed, `data` copied. It has no blob
- * digest. */
+ * digest. `about` (may be NULL) has the diff id and sizes. */
 struct layer_builder;
-MUST_CHECK int layer_from_memory(struct layer_builder *builder, const void *data, size_t len,
-                                 struct layer *out, struct error *err);
+MUST_CHECK int layer_from_memory(struct layer_builder *builder,
+                                 const struct layer_index_header *about, const void *data,
+                                 size_t len, struct layer *out, struct error *err);
 
 #endif

@@ -84,6 +84,25 @@ static int walk(const char *root, visit_fn visit, void *arg, struct error *err)
 
 /* ---- an index ---- */
 
+struct indexer {
+    struct layer_builder *builder;
+    bool hash;
+    uint64_t bytes; /* of the files so far: where the next one's would lie in the layer's data */
+};
+
+static int hash_file(int dirfd, const char *name, const char *path, struct content *out,
+                     struct error *err)
+{
+    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    struct digest digest;
+    if (fd < 0)
+        return fail(path, err);
+    if (digest_of_fd(fd, path, &digest, err) < 0)
+        return -1;
+    memcpy(out->hash, digest.bytes, sizeof out->hash);
+    return 0;
+}
+
 static int add_entry(void *arg, int dirfd, const char *name, const char *path,
                      const struct stat *st, struct error *err)
 {
@@ -109,19 +128,42 @@ static int add_entry(void *arg, int dirfd, const char *name, const char *path,
              : S_ISCHR(st->st_mode) ? TAR_CHAR
              : S_ISBLK(st->st_mode) ? TAR_BLOCK
                                     : TAR_FIFO;
-    return layer_builder_add(arg, &e, &content, err);
+    struct indexer *x = arg;
+    if (x->hash && e.type == TAR_FILE && hash_file(dirfd, name, path, &content, err) < 0)
+        return -1;
+    content.offset = x->bytes;
+    x->bytes += e.type == TAR_FILE ? content.size : 0;
+    return layer_builder_add(x->builder, &e, &content, err);
 }
 
-int layer_walk(const char *root, struct layer *out, struct error *err)
+/* The top directory's own attributes. */
+static int add_root(struct indexer *x, const char *root, struct error *err)
 {
-    struct layer_builder *b = layer_builder_new();
-    if (walk(root, add_entry, b, err) < 0) {
-        layer_builder_free(b);
+    struct stat st;
+    if (stat(root, &st) < 0)
+        return fail(root, err);
+    return add_entry(x, AT_FDCWD, root, ".", &st, err);
+}
+
+int layer_walk(const char *root, const struct layer_walk_options *o, struct layer *out,
+               struct error *err)
+{
+    struct indexer x = {layer_builder_new(), o->hash, 0};
+    struct layer_index_header header = {.compressed_size = o->compressed_size,
+                                        .diff_size = o->diff_size,
+                                        .diff_algorithm = digest_is_set(&o->diff_id)
+                                                              ? (uint32_t)o->diff_id.algorithm
+                                                              : DIGEST_SHA256};
+    memcpy(header.diff_id, o->diff_id.bytes, sizeof header.diff_id);
+    if (add_root(&x, root, err) < 0 || walk(root, add_entry, &x, err) < 0) {
+        layer_builder_free(x.builder);
         return -1;
     }
-    if (layer_from_memory(b, NULL, 0, out, err) < 0)
+    header.data_size = x.bytes;
+    if (layer_from_memory(x.builder, &header, NULL, 0, out, err) < 0)
         return -1;
     close(TAKE_FD(out->data_fd)); /* there is none */
+    out->blob = o->blob;
     return 0;
 }
 

@@ -1,7 +1,7 @@
 /*
  * A layer's entries from an unpacked tree, where there is neither its tar nor an index of ours: the
  * layers that the Go tool published. ".wh.NAME" files and devices 0:0 are deletions, as in a tar.
- * Contents are not read: the index has sizes, but no hashes and no data.
+ * The index has sizes, hashes if that is asked for, and no data.
  */
 #ifndef LAYERS_WALK_H
 #define LAYERS_WALK_H
@@ -9,8 +9,16 @@
 #include "base/error.h"
 #include "layers/layer.h"
 
+/* What a tree does not say of its layer. All zero: not known. */
+struct layer_walk_options {
+    struct digest blob, diff_id;
+    uint64_t compressed_size, diff_size;
+    bool hash; /* read all files, so that the index has their hashes */
+};
+
 /* `root` is the layer's `layerfs`. The result has no data: layer_release(). */
-MUST_CHECK int layer_walk(const char *root, struct layer *out, struct error *err);
+MUST_CHECK int layer_walk(const char *root, const struct layer_walk_options *options,
+                          struct layer *out, struct error *err);
 
 /* Each deletion in the old form (a file ".wh.NAME" or ".wh..wh..opq") below `root`: `found` is
  * called with its path below it; -1 from it stops. */

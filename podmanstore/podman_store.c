@@ -235,6 +235,40 @@ void podman_store_add_image(struct podman_store *store, const struct podman_imag
     set_text(record, "created", image->created);
 }
 
+static void append_all(json_t *to, const json_t *from)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(from, i, item)
+    {
+        if (json_is_string(item))
+            append_once(to, json_string_value(item));
+    }
+}
+
+void podman_store_merge(struct podman_store *store, const struct podman_store *other)
+{
+    static const char *const lists[] = {"names", "names-history"};
+    const char *id;
+    json_t *record, *name;
+    size_t i;
+    json_object_update(store->layers, other->layers);
+    json_object_foreach(other->images, id, record)
+    {
+        json_t *merged = json_deep_copy(record);
+        json_array_foreach(json_object_get(record, "names"), i, name)
+        {
+            if (json_is_string(name))
+                podman_store_remove_name(store, json_string_value(name));
+        }
+        const json_t *old = json_object_get(store->images, id);
+        for (i = 0; i < sizeof lists / sizeof *lists; i++)
+            append_all(field_of(merged, lists[i], json_array()), json_object_get(old, lists[i]));
+        json_object_set_new(store->images, id, merged);
+        index_names(store, id, merged);
+    }
+}
+
 /* ---- taking away ---- */
 
 bool podman_store_remove_name(struct podman_store *store, const char *name)

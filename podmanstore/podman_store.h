@@ -75,6 +75,10 @@ void podman_store_add_layer(struct podman_store *store, const struct podman_laye
  * another image had moves here. */
 void podman_store_add_image(struct podman_store *store, const struct podman_image *image);
 
+/* Everything that `other` records, in place of what `store` has of the same layers and images;
+ * names that an image had before stay. */
+void podman_store_merge(struct podman_store *store, const struct podman_store *other);
+
 /* Taking away. All are false if there is no such thing. A name goes from the record that has it;
  * the record stays, also without names, until it is removed itself. */
 bool podman_store_remove_name(struct podman_store *store, const char *name);

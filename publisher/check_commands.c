@@ -73,7 +73,7 @@ static enum exit_status look(const struct repository *r, const struct check_opti
     return verify_layers(r, only, o->layer_count, out, err) < 0 ? EXIT_REPOSITORY : EXIT_OK;
 }
 
-enum exit_status verify_command(const struct check_options *o, struct error *err)
+enum exit_status verify_layers_command(const struct check_options *o, struct error *err)
 {
     struct repository *r;
     struct layer_findings found = {0};
@@ -127,7 +127,7 @@ static enum exit_status mend(struct repository *r, const struct check_options *o
     return status;
 }
 
-enum exit_status repair_command(const struct check_options *o, struct error *err)
+enum exit_status repair_layers_command(const struct check_options *o, struct error *err)
 {
     struct repository *r;
     struct state state = {.lock_fd = -1};

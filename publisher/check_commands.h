@@ -1,4 +1,4 @@
-/* The commands that look at a repository and mend it: `ducc verify`, `ducc repair`. */
+/* The form of layers: `ducc verify --layers`, `ducc repair --layers`. */
 #ifndef PUBLISHER_CHECK_COMMANDS_H
 #define PUBLISHER_CHECK_COMMANDS_H
 
@@ -18,8 +18,8 @@ struct check_options {
 
 /* Prints what it finds. EXIT_OK: nothing is wrong; EXIT_SOME_FAILED: something is; EXIT_USAGE and
  * EXIT_REPOSITORY with *err set. */
-enum exit_status verify_command(const struct check_options *options, struct error *err);
+enum exit_status verify_layers_command(const struct check_options *options, struct error *err);
 /* Mends what verify finds. EXIT_OK once nothing is wrong any more. */
-enum exit_status repair_command(const struct check_options *options, struct error *err);
+enum exit_status repair_layers_command(const struct check_options *options, struct error *err);
 
 #endif

@@ -18,6 +18,7 @@
 #include "publisher/rebuild.h"
 #include "publisher/status.h"
 #include "publisher/service.h"
+#include "publisher/verify_commands.h"
 #include "publisher/wishes.h"
 #include "wishlist/git_fetch.h"
 #include "wishlist/recipe.h"
@@ -234,8 +235,8 @@ static int run_check_config(const struct options *o)
 /* Where the state is: --state-dir, or what the configuration says. *config owns the text. */
 static int find_state_dir(struct options *o, struct config *config, struct error *err)
 {
-    const int needs_it =
-        COMMAND_STATUS | COMMAND_WHY | COMMAND_REBUILD_STATE | COMMAND_VERIFY | COMMAND_REPAIR;
+    const int needs_it = COMMAND_STATUS | COMMAND_WHY | COMMAND_REBUILD_STATE | COMMAND_VERIFY |
+                         COMMAND_REPAIR | COMMAND_ADOPT;
     if (o->help || o->convert.worker.state_dir || !((int)o->command & needs_it))
         return 0;
     if (config_read(o->config, config, err) < 0)
@@ -244,7 +245,7 @@ static int find_state_dir(struct options *o, struct config *config, struct error
     return 0;
 }
 
-static int run_check(const struct options *o)
+static int run_layers_check(const struct options *o)
 {
     _cleanup_error_ struct error err = ERROR_INIT;
     struct check_options c = {.repository = o->arguments[0],
@@ -253,8 +254,29 @@ static int run_check(const struct options *o)
                               .layer_count = o->argument_count - 1,
                               .json = o->json,
                               .dry_run = o->convert.worker.dry_run};
-    enum exit_status status =
-        o->command == COMMAND_VERIFY ? verify_command(&c, &err) : repair_command(&c, &err);
+    enum exit_status status = o->command == COMMAND_VERIFY ? verify_layers_command(&c, &err)
+                                                           : repair_layers_command(&c, &err);
+    return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
+}
+
+static int run_check(struct options *o)
+{
+    if (o->layers)
+        return run_layers_check(o);
+    _cleanup_error_ struct error err = ERROR_INIT;
+    struct verify_command_options v = {.repository = o->arguments[0],
+                                       .images = o->arguments + 1,
+                                       .image_count = o->argument_count - 1,
+                                       .config = o->config,
+                                       .authfile = o->authfile,
+                                       .convert = &o->convert,
+                                       .content = o->content,
+                                       .against_registry = o->against_registry,
+                                       .dry_run = o->convert.worker.dry_run,
+                                       .json = o->json};
+    enum exit_status status = o->command == COMMAND_VERIFY   ? verify_command(&v, &err)
+                              : o->command == COMMAND_REPAIR ? repair_command(&v, &err)
+                                                             : adopt_command(&v, &err);
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
 }
 
@@ -373,7 +395,7 @@ int main(int argc, char **argv)
         status = print_help(&o);
     else if (o.command == COMMAND_VERSION)
         printf("ducc %s\n", DUCC_VERSION);
-    else if (o.command == COMMAND_VERIFY || o.command == COMMAND_REPAIR)
+    else if (o.command & (COMMAND_VERIFY | COMMAND_REPAIR | COMMAND_ADOPT))
         status = run_check(&o);
     else if (o.command & (COMMAND_GC | COMMAND_REMOVE | COMMAND_RESTORE))
         status = run_deletion(&o);

@@ -32,6 +32,8 @@ enum option_id {
     OPTION_CONVERT_AGAIN,
     OPTION_DRY_RUN,
     OPTION_LAYERS,
+    OPTION_CONTENT,
+    OPTION_AGAINST_REGISTRY,
     OPTION_GRACE,
     OPTION_LIMIT,
     OPTION_NOW,
@@ -51,7 +53,7 @@ enum option_id {
 #define SHAPES   (CONVERTS | COMMAND_PLAN) /* which images, published how */
 #define PREDICTS (COMMAND_PLAN | COMMAND_DIFF)
 #define ASKS     (COMMAND_DOWNLOAD_MANIFEST | COMMAND_TAGS | COMMAND_LINT | PREDICTS)
-#define CHECKS   (COMMAND_VERIFY | COMMAND_REPAIR)
+#define CHECKS   (COMMAND_VERIFY | COMMAND_REPAIR | COMMAND_ADOPT)
 #define SHOWS    (COMMAND_STATUS | COMMAND_WHY)
 #define REBUILDS COMMAND_REBUILD_STATE
 #define DELETES  (COMMAND_GC | COMMAND_REMOVE)
@@ -75,11 +77,16 @@ const struct option_spec option_specs[] = {
      "take the content away too, at once; it cannot be restored then"},
     {"cvmfs-gc", 0, NULL, DELETES, OPTION_CVMFS_GC,
      "have CernVM-FS collect its own garbage afterwards (cvmfs_server gc)"},
-    {"dry-run", 0, NULL, COMMAND_CONVERT | COMMAND_CONVERT_SINGLE | COMMAND_REPAIR | DELETES,
+    {"dry-run", 0, NULL,
+     COMMAND_CONVERT | COMMAND_CONVERT_SINGLE | COMMAND_REPAIR | COMMAND_ADOPT | DELETES,
      OPTION_DRY_RUN,
      "print what would be done and do not do it (convert fetches and prepares for that)"},
-    {"layers", 0, NULL, CHECKS, OPTION_LAYERS,
-     "the form of layers (all of them, or those whose digests are given)"},
+    {"layers", 0, NULL, COMMAND_VERIFY | COMMAND_REPAIR, OPTION_LAYERS,
+     "only the form of layers (of all, or of those whose digests are given instead of images)"},
+    {"content", 0, NULL, CHECKS, OPTION_CONTENT,
+     "read every file, and compare its hash with the layer's index"},
+    {"against-registry", 0, NULL, COMMAND_VERIFY, OPTION_AGAINST_REGISTRY,
+     "ask the registries, too, whether they still name these images"},
     {"changed-since", 0, "REV", COMMAND_LINT, OPTION_SINCE,
      "look only at entries that are new or changed since this git revision"},
     {"online", 0, NULL, COMMAND_LINT, OPTION_ONLINE,
@@ -115,7 +122,7 @@ const struct option_spec option_specs[] = {
     {"convert-again", 'g', NULL, CONVERTS, OPTION_CONVERT_AGAIN,
      "look at every image as if it had never been published, and add what is missing"},
     {"jobs", 'j', "N", CONVERTS, OPTION_JOBS, "layers to fetch and prepare at a time"},
-    {"state-dir", 0, "DIR", CONVERTS | COMMAND_REPAIR | COMMAND_GC | NAMES | SHOWS | REBUILDS,
+    {"state-dir", 0, "DIR", CONVERTS | CHECKS | COMMAND_GC | NAMES | SHOWS | REBUILDS,
      OPTION_STATE_DIR, "where to keep what is known, locks and the spool (default: /var/lib/ducc)"},
     {"spool", 't', "DIR", CONVERTS, OPTION_SPOOL,
      "another place for the spool (also: $DUCC_TMP_DIR)"},
@@ -125,9 +132,9 @@ const struct option_spec option_specs[] = {
     {"revision-limit", 0, "SIZE", CONVERTS, OPTION_REVISION_LIMIT,
      "new content that one revision may carry (default: 10G); a larger image goes in several"},
     {"config", 0, "FILE",
-     CONVERTS | ASKS | SHOWS | REBUILDS | COMMAND_CHECK_CONFIG | COMMAND_GC | NAMES, OPTION_CONFIG,
-     "the operator's configuration (default: /etc/ducc/ducc.yaml, if it is there)"},
-    {"authfile", 0, "FILE", CONVERTS | ASKS | COMMAND_CHECK_CONFIG, OPTION_AUTHFILE,
+     CONVERTS | ASKS | CHECKS | SHOWS | REBUILDS | COMMAND_CHECK_CONFIG | COMMAND_GC | NAMES,
+     OPTION_CONFIG, "the operator's configuration (default: /etc/ducc/ducc.yaml, if it is there)"},
+    {"authfile", 0, "FILE", CONVERTS | ASKS | CHECKS | COMMAND_CHECK_CONFIG, OPTION_AUTHFILE,
      "credentials for registries, as podman login and docker login write them (docs/registries.md "
      "says where else they are looked for)"},
     {"notification-file", 'n', "FILE", CONVERTS, OPTION_NOTIFICATION_FILE,
@@ -166,9 +173,12 @@ const struct command_spec command_specs[] = {
      "Say what is wrong with the configuration, and with the lists that are files.", 0, 0},
     {"lint", COMMAND_LINT, "RECIPE...", "Say what is wrong, or looks wrong, in recipes.", 1,
      SIZE_MAX},
-    {"verify", COMMAND_VERIFY, "--layers REPO [LAYER...]",
-     "Look for layers that the Go tool left in a form which overlayfs does not know.", 1, SIZE_MAX},
-    {"repair", COMMAND_REPAIR, "--layers REPO [LAYER...]", "Rewrite such layers.", 1, SIZE_MAX},
+    {"verify", COMMAND_VERIFY, "REPO [IMAGE...]",
+     "Say what is wrong with what is published (docs/verify.md). Changes nothing.", 1, SIZE_MAX},
+    {"repair", COMMAND_REPAIR, "REPO [IMAGE...]",
+     "Mend what verify finds, from what is there or from the registry.", 1, SIZE_MAX},
+    {"adopt", COMMAND_ADOPT, "REPO",
+     "Take over a repository that the Go tool filled, without fetching anything.", 1, 1},
     {"status", COMMAND_STATUS, "[IMAGE...]",
      "Show how each image stands: wanted, published, failed and why. Names may be globs.", 0,
      SIZE_MAX},
@@ -314,6 +324,12 @@ static int apply(struct options *o, const struct option_spec *spec, const char *
         return 0;
     case OPTION_LAYERS:
         o->layers = true;
+        return 0;
+    case OPTION_CONTENT:
+        o->content = true;
+        return 0;
+    case OPTION_AGAINST_REGISTRY:
+        o->against_registry = true;
         return 0;
     case OPTION_GRACE:
         o->given_grace = true;
@@ -462,9 +478,6 @@ static int interpret(struct parser *p, struct options *o, struct error *err)
     o->arguments = xcalloc(o->argument_count + 1, sizeof *o->arguments);
     for (size_t i = 0; i < o->argument_count; i++)
         o->arguments[i] = p->words[i + 1];
-    if (!o->help && (command->command & CHECKS) && !o->layers)
-        return error_set(err, ERROR_PARSE, "ducc %s wants to know what to look at: --layers",
-                         command->name);
     if (!o->help && (command->command & NAMES) && !o->repository)
         return error_set(err, ERROR_PARSE, "ducc %s wants to know where: --repo REPO",
                          command->name);

@@ -32,6 +32,7 @@ enum command {
     COMMAND_LINT = 1 << 19,
     COMMAND_PLAN = 1 << 20,
     COMMAND_DIFF = 1 << 21,
+    COMMAND_ADOPT = 1 << 22,
 };
 
 struct options {
@@ -39,8 +40,9 @@ struct options {
     bool help;   /* --help: of the command, or of the program */
     bool manual; /* --manual of help */
     bool json;
-    bool failed;         /* --failed of status */
-    bool layers;         /* --layers of verify and repair */
+    bool failed; /* --failed of status */
+    bool layers; /* --layers of verify and repair, */
+    bool content, against_registry;
     uint64_t grace_days; /* --grace-period of gc, if given_grace */
     bool given_grace;
     uint64_t limit; /* --limit of gc; 0: none */

@@ -37,7 +37,7 @@ struct open_directory {
 
 struct move {
     char *from, *to; /* relative to the root */
-    bool whiteout;   /* into a directory of an image, whose time is the image's */
+    bool keep_time;  /* of the directory it goes into: that is an image's */
 };
 
 struct applier {
@@ -280,10 +280,10 @@ static int make(struct applier *a, const char *place, const struct change *c, st
     return result == 0 ? set_attributes(a, place, c, err) : result > 0 ? 0 : -1;
 }
 
-static void plan_move(struct applier *a, char *from, const char *to, bool whiteout)
+static void plan_move(struct applier *a, char *from, const char *to, bool keep_time)
 {
     ARRAY_GROW(a->moves, a->move_count, a->move_capacity);
-    a->moves[a->move_count++] = (struct move){from, xstrdup(to), whiteout};
+    a->moves[a->move_count++] = (struct move){from, xstrdup(to), keep_time};
 }
 
 static int apply_change(void *arg, const struct change *c, struct error *err)
@@ -301,7 +301,8 @@ static int apply_change(void *arg, const struct change *c, struct error *err)
         return 0;
     }
     char *place = xasprintf("%s/f%u", STAGING, a->file_number++);
-    plan_move(a, place, c->path, c->type == CHANGE_CHAR);
+    bool marker = strcmp(path_name(c->path), ".cvmfscatalog") == 0;
+    plan_move(a, place, c->path, marker || c->type == CHANGE_CHAR);
     return make(a, place, c, err);
 }
 
@@ -330,12 +331,12 @@ static int carry_out_move(struct applier *a, const struct move *m)
 {
     _cleanup_free_ char *parent = path_parent(m->to);
     struct stat st;
-    if (m->whiteout && fstatat(a->root, parent, &st, 0) < 0)
+    if (m->keep_time && fstatat(a->root, parent, &st, 0) < 0)
         return -1;
     if (renameat(a->root, m->from, a->root, m->to) < 0)
         return -1;
     struct timespec times[2] = {st.st_atim, st.st_mtim};
-    return m->whiteout ? utimensat(a->root, parent, times, 0) : 0;
+    return m->keep_time ? utimensat(a->root, parent, times, 0) : 0;
 }
 
 static int carry_out_moves(struct applier *a, struct error *err)

@@ -2,10 +2,12 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/path.h"
 
+#include <errno.h>
 #include <search.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,6 +25,7 @@ struct step {
     struct change change;
     char *target; /* owned copies of what `change` points to */
     void *bytes;
+    char *xattrs;
     struct tree_change tree;
 };
 
@@ -71,6 +74,7 @@ void changeset_free(struct changeset *cs)
         free(s->path);
         free(s->target);
         free(s->bytes);
+        free(s->xattrs);
     }
     free(cs->steps);
     known_files_free(cs->known);
@@ -148,6 +152,36 @@ static int add_change(struct changeset *cs, const struct change *change, struct 
         s->change.bytes = s->bytes;
     }
     return 0;
+}
+
+/* Content that lies in a file, into memory. */
+static int bring_content(struct step *s, const struct change *change, struct error *err)
+{
+    if (change->size > LIMIT_CHANGE_COPY_BYTES)
+        return error_set(err, ERROR_BUG, "changeset: the content of \"%s\" is in a file",
+                         change->path);
+    s->bytes = xmalloc(change->size + 1);
+    s->change.bytes = s->bytes;
+    s->change.fd = -1;
+    if (file_pread_all(change->fd, s->bytes, change->size, (off_t)change->offset) < 0)
+        return error_set_errno(err, ERROR_IO, errno, "%s: cannot read its content", change->path);
+    return 0;
+}
+
+int changeset_add_copy(struct changeset *cs, const struct change *change, struct error *err)
+{
+    if (add_change(cs, change, err) < 0)
+        return -1;
+    struct step *s = &cs->steps[cs->count - 1];
+    s->change.mtime = change->mtime;
+    s->change.layer = NULL;
+    s->change.entry = NULL;
+    if (change->xattrs_len) {
+        s->xattrs = xmalloc(change->xattrs_len);
+        memcpy(s->xattrs, change->xattrs, change->xattrs_len);
+    }
+    s->change.xattrs = s->xattrs;
+    return change->type == CHANGE_FILE && !change->bytes ? bring_content(s, change, err) : 0;
 }
 
 int changeset_add_directory(struct changeset *cs, const char *path, struct error *err)
@@ -315,7 +349,9 @@ static int describe_node(struct tree_visit *w, const struct tree_node *n, struct
                          .minor = e->minor,
                          .fd = -1,
                          .xattrs = index->names + e->xattrs,
-                         .xattrs_len = e->xattrs_len};
+                         .xattrs_len = e->xattrs_len,
+                         .layer = w->t->layers[n->source_layer].layer,
+                         .entry = e};
     if (e->type == ENTRY_FILE)
         return visit_file(w, n, c, err);
     if (e->type == ENTRY_DIRECTORY && w->t->fix_perms)

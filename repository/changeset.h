@@ -50,6 +50,9 @@ struct change {
     uint64_t offset;    /* from here on */
     const char *xattrs; /* as in struct tar_entry */
     uint32_t xattrs_len;
+    /* Of a tree's entry: where it is from, and what is said of it there. NULL: it is ours. */
+    const struct layer *layer;
+    const struct layer_entry *entry;
 };
 
 /* Where the contents of a layer's files are, as seen by a tree that needs them. */
@@ -97,6 +100,10 @@ MUST_CHECK int changeset_add_mapped_file(struct changeset *cs, const char *path,
                                          size_t len, struct error *err);
 MUST_CHECK int changeset_add_symlink(struct changeset *cs, const char *path, const char *target,
                                      struct error *err);
+/* Any change that another changeset gives out. Content that lies in a file is read into memory: of
+ * small files only (ERROR_BUG). */
+MUST_CHECK int changeset_add_copy(struct changeset *cs, const struct change *change,
+                                  struct error *err);
 /* A deletion for overlay file systems: a character device 0:0. */
 MUST_CHECK int changeset_add_whiteout(struct changeset *cs, const char *path, struct error *err);
 /* The marker that makes a directory a nested catalog of CernVM-FS. */

@@ -160,7 +160,7 @@ static int make_apptainer_layer(struct image *image, const struct stack *stack, 
         layer_builder_free(b);
         return -1;
     }
-    return layer_from_memory(b, data.data, data.len, &image->apptainer, err);
+    return layer_from_memory(b, NULL, data.data, data.len, &image->apptainer, err);
 }
 
 static int stack_layers(struct image *image, struct stack *out,
@@ -189,22 +189,27 @@ uint64_t image_compressed_size(const struct image *image)
 
 int image_assemble(struct image *image, const struct spool *spool, struct error *err)
 {
+    for (size_t i = 0; i < image->layer_count; i++)
+        if (!image->layers[i].descriptor->foreign && open_layer(&image->layers[i], spool, err) < 0)
+            return -1;
+    return image_stack(image, err);
+}
+
+int image_stack(struct image *image, struct error *err)
+{
     const struct layer_index **indexes = xcalloc(image->layer_count + 1, sizeof *indexes);
     struct stack below = {0};
     size_t count = 0;
-    int result = 0;
     image->stack_layers = xcalloc(image->layer_count, sizeof *image->stack_layers);
-    for (size_t i = 0; result == 0 && i < image->layer_count; i++) {
-        struct image_layer *l = &image->layers[i];
+    for (size_t i = 0; i < image->layer_count; i++) {
+        const struct image_layer *l = &image->layers[i];
         if (l->descriptor->foreign)
             continue;
-        result = open_layer(l, spool, err);
         image->stack_layers[count] = i;
         indexes[count++] = &l->layer.index;
     }
     image->stack_count = count;
-    if (result == 0)
-        result = stack_layers(image, &below, indexes, count, err);
+    int result = stack_layers(image, &below, indexes, count, err);
     if (result == 0)
         result = make_apptainer_layer(image, &below, err);
     if (result == 0) {

@@ -56,6 +56,8 @@ MUST_CHECK int image_parse(struct image *image, struct error *err);
 /* Open the layers from the spool, compare each diff id with the configuration (ERROR_CORRUPT), and
  * stack them. */
 MUST_CHECK int image_assemble(struct image *image, const struct spool *spool, struct error *err);
+/* The second half of it: stack layers that the caller has opened, all but the foreign ones. */
+MUST_CHECK int image_stack(struct image *image, struct error *err);
 
 /* ChainID(L0) = DiffID(L0); ChainID(L0|...|Ln) = Digest(ChainID(L0|...|Ln-1) + " " + DiffID(Ln)).
  * `below` is NULL for the lowest layer. */

@@ -184,19 +184,32 @@ static bool chains_of_config(const struct buf *config, size_t layer_count, struc
     return true;
 }
 
-static bool diff_id_beside(const struct repository *r, const struct digest *blob,
-                           struct digest *out)
+/* What stands beside a layer, a list of one; NULL: nothing that can be read. */
+static json_t *layers_json(const struct repository *r, const char *folder)
 {
-    _cleanup_free_ char *folder = layout_layer(blob);
     _cleanup_free_ char *path = path_join(folder, ".metadata/layers.json");
     _cleanup_buf_ struct buf bytes = BUF_INIT;
     _cleanup_error_ struct error ignored = ERROR_INIT;
     if (published_read(r, path, LIMIT_MANIFEST_BYTES, &bytes, &ignored) < 0)
-        return false;
-    _cleanup_json_ json_t *list =
-        json_parse(path, bytes.data, bytes.len, LIMIT_MANIFEST_BYTES, &ignored);
+        return NULL;
+    return json_parse(path, bytes.data, bytes.len, LIMIT_MANIFEST_BYTES, &ignored);
+}
+
+static bool diff_id_beside(const struct repository *r, const struct digest *blob,
+                           struct digest *out)
+{
+    _cleanup_error_ struct error ignored = ERROR_INIT;
+    _cleanup_free_ char *folder = layout_layer(blob);
+    _cleanup_json_ json_t *list = layers_json(r, folder);
     const char *text = json_string_value(json_object_get(json_array_get(list, 0), "diff-digest"));
     return text && digest_parse(text, out, &ignored) == 0;
+}
+
+uint64_t published_diff_size(const struct repository *r, const char *folder)
+{
+    _cleanup_json_ json_t *list = layers_json(r, folder);
+    json_int_t size = json_integer_value(json_object_get(json_array_get(list, 0), "diff-size"));
+    return size > 0 ? (uint64_t)size : 0;
 }
 
 bool published_chains(const struct repository *r, const char *name,

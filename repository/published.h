@@ -55,6 +55,9 @@ bool published_config(const struct repository *repository, const char *name,
 bool published_chains(const struct repository *repository, const char *name,
                       const struct published_manifest *manifest, struct digest *out);
 
+/* How large a layer's tar is, from what stands in its folder; 0: not known. */
+uint64_t published_diff_size(const struct repository *repository, const char *folder);
+
 /* The lists of Podman's store; empty ones if there is none. ERROR_PARSE names the list. */
 MUST_CHECK int published_podman(const struct repository *repository, struct podman_store *out,
                                 struct error *err);

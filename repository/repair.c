@@ -138,7 +138,7 @@ static int walk_layer(const struct repair *r, const struct digest *blob, struct 
 {
     _cleanup_free_ char *layerfs = layerfs_of(blob);
     _cleanup_free_ char *root = path_join(r->repository->view, layerfs);
-    return layer_walk(root, out, err);
+    return layer_walk(root, &(struct layer_walk_options){0}, out, err);
 }
 
 /* The deletions of the stack's top layer that its published tree lacks. */

@@ -66,7 +66,7 @@ static void check_layer(struct layer_builder *b)
     struct layer layer;
     struct layer_index index;
     _cleanup_error_ struct error err = ERROR_INIT;
-    if (layer_from_memory(b, "", 0, &layer, &err) < 0)
+    if (layer_from_memory(b, NULL, "", 0, &layer, &err) < 0)
         abort();
     if (layer_index_open_memory(layer.index.map, layer.index.map_size, &index, &err) < 0)
         abort(); /* what we write is what we read */
