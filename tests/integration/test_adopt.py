@@ -15,7 +15,7 @@ from test_podman_store import SAMPLE, big_data_file
 
 BASE = TarBuilder().dir("bin").file("bin/sh", b"#!", 0o755).dir("d", uid=5).file("d/old", b"1").file("d/stays", b"22").dir("o") \
     .file("o/x", b"x").bytes()
-TOP = TarBuilder().whiteout("d/old").file("d/new", b"333", 0o640).dir("o").opaque("o").file("o/y", b"y").bytes()
+TOP = TarBuilder().dir("d", uid=5).whiteout("d/old").file("d/new", b"333", 0o640).dir("o").opaque("o").file("o/y", b"y").bytes()
 APPTAINER = ("actions", "env", "libs")
 
 
