@@ -45,7 +45,8 @@ int plan_read_podman(const struct plan_target *t, struct error *err)
     if (read_list(t->repository, PODMAN_IMAGES_JSON, &images, err) < 0 ||
         read_list(t->repository, PODMAN_LAYERS_JSON, &layers, err) < 0 ||
         parse_lists(t->podman, &images, &layers, err) < 0)
-        return error_wrap(err, "Podman store of %s", t->repository->name);
+        return error_wrap(err, "Podman store of %s (ducc repair %s writes broken lists anew)",
+                          t->repository->name, t->repository->name);
     return 0;
 }
 

@@ -469,6 +469,7 @@ class NamesTest(StoreTest):
                 self.hub.forget_requests()
                 result = self.publish(self.path("repo"), "3", check=3)
                 self.assertIn(f"{name}.json", result.stderr)
+                self.assertIn("ducc repair", result.stderr)
                 self.assertEqual(self.hub.requests(), [], "nothing is asked for that cannot be published")
                 self.assert_same_tree(before, self.path("repo"))
         with self.subTest("a run that wants no store does not read them"):

@@ -1,6 +1,7 @@
 """`ducc verify` and `ducc repair`: a table of defects that are planted in a good repository, each of which must be found by
 its kind and place; and what repair claims to mend is then as it was."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -73,6 +74,13 @@ class Repository:
 
     def layers_json(self, change):
         self.change_json("podmanStore/overlay-layers/layers.json", change)
+
+
+def in_order(value):
+    """JSON with its lists sorted, as text."""
+    if isinstance(value, dict):
+        return json.dumps({key: in_order(one) for key, one in value.items()}, sort_keys=True)
+    return json.dumps(sorted(in_order(one) for one in value) if isinstance(value, list) else value)
 
 
 def keep_times(act):
@@ -195,9 +203,14 @@ class VerifyTest(IntegrationTest):
     @staticmethod
     def contents(root):
         """All of it but the times of what is ours, and the indexes: one made anew is not the same byte for byte."""
-        return {path: node if node.mtime is None else node._replace(mtime=None if node.type == "dir" or not path.startswith((b".layers", b".flat", b".chains"))
+        found = {path: node if node.mtime is None else node._replace(mtime=None if node.type == "dir" or not path.startswith((b".layers", b".flat", b".chains"))
                                     or b"/.metadata/" in path or b".singularity.d" in path or path.endswith(b"/.cvmfscatalog") else node.mtime)
                 for path, node in plain_whiteouts(tree(root, ignore=[".ducc-staging"])).items() if not path.startswith(b".layers/ab") and not path.endswith(b"/.metadata/index")}
+        for path, node in found.items():        # in which order they stand means nothing
+            if path.endswith((b"/origin.json", b"/images.json", b"/layers.json")):
+                with contextlib.suppress(ValueError), open(os.path.join(os.fsencode(root), path), "rb") as source:
+                    found[path] = node._replace(sha256=in_order(json.load(source)))
+        return found
 
     def copy(self):
         shutil.rmtree(self.path("repo"), ignore_errors=True)

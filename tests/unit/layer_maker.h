@@ -112,8 +112,9 @@ MAYBE_UNUSED static struct layer making_finish(struct making *m, unsigned number
 {
     _cleanup_error_ struct error err = ERROR_INIT;
     struct layer layer;
-    assert_ok(layer_from_memory(TAKE_PTR(m->builder), NULL, m->data.data, m->data.len, &layer, &err),
-              &err);
+    assert_ok(
+        layer_from_memory(TAKE_PTR(m->builder), NULL, m->data.data, m->data.len, &layer, &err),
+        &err);
     layer.blob = digest_of(DIGEST_SHA256, &number, sizeof number);
     making_free(m);
     return layer;
