@@ -18,6 +18,7 @@ enum job_state {
     JOB_UNCHANGED, /* the repository has all of it */
     JOB_WAITING,   /* layers are still to be fetched or prepared */
     JOB_READY,     /* to be committed */
+    JOB_PAUSED,    /* it failed before, has not changed since, and its next try is not due */
     JOB_DONE,      /* published, or failed: then error is set */
 };
 

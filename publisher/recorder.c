@@ -496,6 +496,15 @@ void recorder_gone(struct recorder *r, const char *name)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* Whether its last failure is not written yet. With the lock held. */
+static bool has_failed(const struct recorder *r, const char *name)
+{
+    for (size_t i = 0; i < r->note_count; i++)
+        if (r->notes[i].kind == NOTE_FAILED && strcmp(r->notes[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 bool recorder_is_due(struct recorder *r, const char *name, const struct digest *wanted)
 {
     struct error err = ERROR_INIT;
@@ -503,7 +512,8 @@ bool recorder_is_due(struct recorder *r, const char *name, const struct digest *
     if (!r)
         return true;
     pthread_mutex_lock(&r->lock);
-    flush(r); /* the last failure may be among the notes */
+    if (has_failed(r, name))
+        flush(r);
     if (names_is_due(r->db, r->key, name, wanted, clock_now(), &due, &err) < 0) {
         log_warning("%s: %s", name, err.message);
         error_release(&err);

@@ -541,16 +541,31 @@ static void finish_job(struct resolver *r, struct job *job, const struct documen
                                         : JOB_UNCHANGED;
 }
 
+/* Nothing of it is due: then nothing is asked for that a registry might count as a pull. */
+static bool must_wait(const struct resolver *r, const struct job *job)
+{
+    bool due = !r->o->heeds_pauses;
+    for (size_t i = 0; !due && i < job->image.name_count; i++) {
+        _cleanup_free_ char *name = image_public_name(&job->image, i);
+        due = recorder_is_due(r->o->recorder, name, &job->tag_digest);
+    }
+    return !due;
+}
+
 static void resolve_job(void *arg, size_t i)
 {
     struct resolver *r = arg;
     struct job *job = r->jobs->items[i];
     struct error err = ERROR_INIT;
-    if (resolve_top(r, job, &err) == 0)
+    bool waits = must_wait(r, job);
+    if (!waits && resolve_top(r, job, &err) == 0)
         return;
+    if (waits)
+        job->state = JOB_PAUSED;
+    else
+        job_fail(job, &err);
     job->tracked.name = image_name(&job->image);
     job->tracked.more_names = job->image.name_count - 1;
-    job_fail(job, &err);
 }
 
 static void take_siblings(struct jobs *from, struct jobs *to)
@@ -574,6 +589,7 @@ void resolve_for_order(struct resolve_options *options, const struct order *orde
     options->signatures = &order->signatures;
     options->names = order->names;
     options->again = order->again;
+    options->heeds_pauses = order->heeds_pauses;
 }
 
 void resolve(const struct resolve_options *options, const struct wanted_list *wanted,

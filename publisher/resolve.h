@@ -68,15 +68,17 @@ struct resolve_options {
     struct name_set *names;              /* those that are taken */
     struct creation_times *times;        /* publisher/creation.h */
     size_t threads;
-    bool again; /* treat what is published as if it were not known */
+    bool again;        /* treat what is published as if it were not known */
+    bool heeds_pauses; /* what failed and has not changed waits for its next try */
 };
 
 /* What the order says: all that stands behind "Of the order", the registries and the platforms.
  * Borrowed from it. */
 void resolve_for_order(struct resolve_options *options, const struct order *order);
 
-/* Jobs end up UNCHANGED, WAITING (their layers are needed), READY (only names and metadata are), or
- * DONE with an error. Wishes that gave no name are reported as failed here. */
+/* Jobs end up UNCHANGED, WAITING (their layers are needed), READY (only names and metadata are),
+ * PAUSED (nothing but its digest was asked for), or DONE with an error. Wishes that gave no name
+ * are reported as failed here. */
 void resolve(const struct resolve_options *options, const struct wanted_list *wanted,
              struct jobs *out, struct report *report);
 

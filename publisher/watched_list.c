@@ -305,7 +305,7 @@ static void submit(struct watched_list *l, struct visit *v, struct worker *worke
                                           .names = g->names,
                                           .urgency = v->urgent ? URGENCY_EVENT : URGENCY_POLL,
                                           .again = v->again,
-                                          .heeds_pauses = true,
+                                          .heeds_pauses = !v->urgent,
                                           .resolved = end_turn,
                                           .arg = turn});
     worker_submit(worker, order, wanted);

@@ -156,17 +156,6 @@ static bool is_new(const struct worker *w, const struct job *job)
     return repository_type(w->repository, metadata, &type, &ignored) == 0 && type == 0;
 }
 
-/* Nothing of it is due: it failed, and has not changed. */
-static bool must_wait(struct worker *w, const struct batch *batch, const struct job *job)
-{
-    bool due = !batch->order->heeds_pauses;
-    for (size_t i = 0; !due && i < job->image.name_count; i++) {
-        _cleanup_free_ char *name = image_public_name(&job->image, i);
-        due = recorder_is_due(w->recorder, name, &job->tag_digest);
-    }
-    return !due;
-}
-
 static void leave_for_later(struct worker *w, struct job *job)
 {
     struct error err = ERROR_INIT;
@@ -185,12 +174,12 @@ static void take_job(struct worker *w, struct batch *batch, struct job *job)
         job_free(job);
         return;
     }
-    if (claims_cover(w->claims, job, &batch->order->policy)) {
-        job_free(job); /* it is on its way already */
+    if (job->state == JOB_PAUSED) {
+        leave_for_later(w, job);
         return;
     }
-    if (must_wait(w, batch, job)) {
-        leave_for_later(w, job);
+    if (claims_cover(w->claims, job, &batch->order->policy)) {
+        job_free(job); /* it is on its way already */
         return;
     }
     job->order = order_ref(batch->order);

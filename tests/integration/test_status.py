@@ -1,5 +1,7 @@
 """What the state database knows: ducc status, ducc why, ducc rebuild-state, and a database that cannot be used."""
 
+import contextlib
+import datetime
 import json
 import os
 import re
@@ -7,7 +9,10 @@ import sqlite3
 import subprocess
 import unittest
 
-from harness import IntegrationTest
+from backends import Directory
+from failing import add, layer
+from harness import Image, IntegrationTest
+from service import ServiceTest
 from tarbuilder import TarBuilder
 
 
@@ -216,6 +221,58 @@ class WhyTest(StatusTest):
         self.assertEqual(answer["verdict"], "published")
         self.assertEqual(answer["history"][0]["what"], "published")
         self.assertEqual({line["about"] for line in answer["lines"]}, {"wanted", "upstream", "published"})
+
+
+class RetryTest(ServiceTest):
+    """Pauses between tries are remembered by the database, over restarts."""
+
+    def setUp(self):
+        super().setUp()
+        self.source, self.backend = self.misbehaving(), Directory(self.scratch)
+        self.image = add(self.source, "a/b", "1", Image([layer("one")]))
+        self.name = f"{self.source.host}/a/b:1"
+        self.program = self.ducc()
+        self.config_file = self.configure([self.recipe("list.yaml", self.backend.argument, [self.name])])
+
+    def failure(self):
+        """attempts, seconds until the next try"""
+        image, = json.loads(self.program.run("status", "--json").stdout)["images"]
+        times = [datetime.datetime.fromisoformat(image["failure"][field]) for field in ("at", "next_try_at")]
+        return image["failure"]["attempts"], (times[1] - times[0]).total_seconds()
+
+    def let_time_pass(self, seconds):
+        with contextlib.closing(sqlite3.connect(os.path.join(self.program.state_dir, "state.db"))) as database, database:
+            database.execute("UPDATE names SET next_try_at = next_try_at - ?", (seconds,))
+
+    def test_growing_pauses(self):
+        self.source.behave("/blobs/", status=503)
+        for attempts, pause in ((1, 60), (2, 120), (3, 240), (4, 480)):
+            self.poll(self.program, self.config_file, status=1)
+            self.assertEqual(self.failure()[0], attempts)
+            self.assertTrue(pause * 0.74 <= self.failure()[1] <= pause, self.failure())
+            self.source.forget_requests()
+            self.poll(self.program, self.config_file, status=1)
+            self.assertIn("its next try is not due yet", self.errors[self.name])
+            self.assertEqual(self.failure()[0], attempts)
+            self.assertEqual([request.path for request in self.source.seen("/blobs/")], [])
+            self.let_time_pass(pause)
+        self.source.well_behaved()
+        self.poll(self.program, self.config_file)
+        self.assertTrue(self.is_published(self.backend, self.name, self.image))
+
+    def test_a_tag_that_moves_and_somebody_who_asks_do_not_wait(self):
+        self.source.behave("/blobs/", status=503)
+        self.poll(self.program, self.config_file, status=1)
+        self.source.well_behaved()
+        moved = add(self.source, "a/b", "1", Image([layer("two")]))
+        self.poll(self.program, self.config_file)
+        self.assertTrue(self.is_published(self.backend, self.name, moved))
+        self.source.behave("/blobs/", status=503)
+        asked = add(self.source, "a/b", "1", Image([layer("three")]))
+        self.poll(self.program, self.config_file, status=1)
+        self.source.well_behaved()
+        self.program.run("convert", self.path("list.yaml"), check=0)
+        self.assertTrue(self.is_published(self.backend, self.name, asked))
 
 
 class DatabaseTest(StatusTest):

@@ -2,9 +2,12 @@
 #include "check.h"
 
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/path.h"
 #include "state/events.h"
 #include "state/names.h"
 #include "state/schema.h"
+#include "state/snapshot.h"
 #include "state/statement.h"
 
 #include <errno.h>
@@ -75,32 +78,90 @@ static void test_database__is_made_and_opened_again(void **state)
     assert_int_equal(ask(db, "SELECT count(*) FROM names"), 1);
 }
 
-/* A file as each older version made it, and one of nothing at all. */
-static void test_database__each_older_schema_is_brought_up_to_date(void **state)
+/* A database as that version made it: tests/data/state. */
+static void make_old(const char *dir, int version)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    _cleanup_buf_ struct buf sql = BUF_INIT;
+    _cleanup_free_ char *path = path_join(dir, "state.db");
+    _cleanup_free_ char *dump =
+        xasprintf("%s/tests/data/state/version-%d.sql", getenv("DUCC_SOURCE_DIR"), version);
+    sqlite3 *raw = NULL;
+    assert_ok(file_read(dump, 1 << 20, &sql, &err), &err);
+    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(raw, sql.data, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(raw);
+}
+
+static void assert_tables_alike(struct database *old, const char *dir)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    _cleanup_free_ char *fresh = path_join(dir, "fresh");
+    _cleanup_database_ struct database *new = open_ok(fresh, DATABASE_WRITE);
+    _cleanup_free_ char *attach = xasprintf("ATTACH '%s/state.db' AS fresh", fresh);
+    database_free(TAKE_PTR(new));
+    run_sql(old, attach);
+    assert_int_equal(ask(old, "SELECT count(*) FROM (SELECT name, sql FROM main.sqlite_master "
+                              "EXCEPT SELECT name, sql FROM fresh.sqlite_master)"),
+                     0);
+    assert_int_equal(ask(old, "SELECT count(*) FROM (SELECT name, sql FROM fresh.sqlite_master "
+                              "EXCEPT SELECT name, sql FROM main.sqlite_master)"),
+                     0);
+}
+
+/* What all of those files hold. */
+static void assert_old_facts(struct database *db)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    struct snapshot s _cleanup_snapshot_ = {0};
+    assert_ok(snapshot_take(db, &(struct snapshot_filter){0}, &s, &err), &err);
+    assert_int_equal(s.image_count, 3);
+    const struct name_record *published = &s.images[0].record, *failed = &s.images[1].record;
+    assert_int_equal(s.images[0].state, NAME_PUBLISHED);
+    assert_string_equal(published->asked_by, "https://lists.example.org/a.yaml:3@r1");
+    assert_string_equal(published->platforms, "linux/amd64");
+    assert_int_equal(published->bytes_new, 100000);
+    assert_int_equal(published->revision, 7);
+    assert_int_equal(s.images[0].want_count, 1);
+    assert_int_equal(s.images[1].state, NAME_FAILED);
+    assert_string_equal(failed->failure, "connection refused");
+    assert_int_equal(failed->attempts, 3);
+    assert_int_equal(failed->next_try_at, 1760000840);
+    assert_int_equal(s.images[2].state, NAME_UNWANTED);
+    assert_int_equal(s.lists.count, 1);
+    assert_int_equal(s.runs.items[0].pid, 42);
+    assert_int_equal(s.events.waiting, 1);
+    assert_int_equal(ask(db, "SELECT count(*) FROM history"), 2);
+}
+
+static void test_database__each_older_file_is_brought_up_to_date(void **state)
 {
     (void)state;
-    for (int version = 0; version < schema_version; version++) {
+    for (int version = 1; version <= schema_version; version++) {
+        _cleanup_error_ struct error err = ERROR_INIT;
         _cleanup_free_ char *name = xasprintf("old-%d", version);
         _cleanup_free_ char *dir = new_folder(name);
-        _cleanup_free_ char *path = path_join(dir, "state.db");
-        _cleanup_free_ char *set = xasprintf("PRAGMA user_version = %d", version);
-        sqlite3 *raw = NULL;
-        assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
-        for (int step = 0; step < version; step++)
-            assert_int_equal(sqlite3_exec(raw, schema_steps[step], NULL, NULL, NULL), SQLITE_OK);
-        if (version > 0)
-            assert_int_equal(sqlite3_exec(raw,
-                                          "INSERT INTO names (repository, name) VALUES ('r', 'n')",
-                                          NULL, NULL, NULL),
-                             SQLITE_OK);
-        assert_int_equal(sqlite3_exec(raw, set, NULL, NULL, NULL), SQLITE_OK);
-        sqlite3_close(raw);
-        assert_open_fails("an old file", dir, DATABASE_READ, ERROR_UNSUPPORTED, "older ducc");
+        make_old(dir, version);
+        if (version < schema_version)
+            assert_open_fails("an old file", dir, DATABASE_READ, ERROR_UNSUPPORTED, "older ducc");
         _cleanup_database_ struct database *db = open_ok(dir, DATABASE_WRITE);
+        assert_ok(database_check(db, &err), &err);
         assert_int_equal(ask(db, "PRAGMA user_version"), schema_version);
-        assert_int_equal(ask(db, "SELECT count(*) FROM names"), version > 0);
+        assert_tables_alike(db, dir);
+        assert_old_facts(db);
         publish_ok(db, "a");
     }
+}
+
+/* Killed before the first step. */
+static void test_database__an_empty_file_is_made_one(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *dir = new_folder("empty");
+    _cleanup_free_ char *path = path_join(dir, "state.db");
+    write_file(path, "", 0);
+    _cleanup_database_ struct database *db = open_ok(dir, DATABASE_WRITE);
+    publish_ok(db, "a");
 }
 
 static void test_database__a_newer_schema_is_left_alone(void **state)
@@ -471,7 +532,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_database__is_made_and_opened_again),
-        cmocka_unit_test(test_database__each_older_schema_is_brought_up_to_date),
+        cmocka_unit_test(test_database__each_older_file_is_brought_up_to_date),
+        cmocka_unit_test(test_database__an_empty_file_is_made_one),
         cmocka_unit_test(test_database__a_newer_schema_is_left_alone),
         cmocka_unit_test(test_database__many_make_it_at_once),
         cmocka_unit_test(test_transaction__is_undone_unless_committed),
