@@ -17,12 +17,25 @@ static int open_registries(struct access *a, const char *authfile, struct error 
     return a->client ? 0 : -1;
 }
 
-int access_open(const char *config_path, const char *authfile, struct access **out,
-                struct error *err)
+int access_open_config(const char *config_path, struct access **out, struct error *err)
 {
     struct access *a = xcalloc(1, sizeof *a);
     atomic_init(&a->references, 1);
-    if (config_read(config_path, &a->config, err) < 0 || open_registries(a, authfile, err) < 0) {
+    if (config_read(config_path, &a->config, err) < 0) {
+        access_unref(a);
+        return -1;
+    }
+    *out = a;
+    return 0;
+}
+
+int access_open(const char *config_path, const char *authfile, struct access **out,
+                struct error *err)
+{
+    struct access *a;
+    if (access_open_config(config_path, &a, err) < 0)
+        return -1;
+    if (open_registries(a, authfile, err) < 0) {
         access_unref(a);
         return -1;
     }

@@ -24,6 +24,8 @@ struct access {
 /* Either path may be NULL. Logs what credentials_warnings() has. One reference is the caller's. */
 MUST_CHECK int access_open(const char *config_path, const char *authfile, struct access **out,
                            struct error *err);
+/* The configuration alone: what follows is NULL. */
+MUST_CHECK int access_open_config(const char *config_path, struct access **out, struct error *err);
 struct access *access_ref(struct access *access);
 void access_unref(struct access *access); /* NULL is fine */
 

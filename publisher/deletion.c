@@ -173,7 +173,13 @@ static void print_sum(const struct deletion *d)
 
 static int note_removed(struct deletion *d, const struct name_removal *r, struct error *err)
 {
-    return names_removed(d->db, d->key, r->name, r->why, d->now, err);
+    if (names_removed(d->db, d->key, r->name, r->why, d->now, err) < 0)
+        return -1;
+    notifier_tell(d->o->notifier, &(struct notification){.kind = NOTIFY_REMOVED,
+                                                         .repository = d->key,
+                                                         .name = r->name,
+                                                         .text = r->why});
+    return 0;
 }
 
 /* A part of the names, in two revisions. */

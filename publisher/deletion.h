@@ -13,6 +13,7 @@
 #define PUBLISHER_DELETION_H
 
 #include "publisher/convert.h"
+#include "publisher/notifier.h"
 #include "publisher/retention.h"
 #include "repository/sweep.h"
 
@@ -26,7 +27,8 @@ struct deletion_options {
     size_t limit;
     char *const *names; /* of remove and restore */
     size_t name_count;
-    bool now; /* remove: the content too */
+    struct notifier *notifier; /* told of names that go; NULL: nobody */
+    bool now;                  /* remove: the content too */
     bool cvmfs_gc;
     bool dry_run;
     bool json;

@@ -131,11 +131,11 @@ static enum report_form choose_form(const struct options *o)
 }
 
 /* A dry run does nothing that anybody would have to be told of. */
-static int open_notifier(struct options *o, struct error *err)
+static int open_notifier(const struct options *o, struct access *access, struct notifier **out,
+                         struct error *err)
 {
-    struct worker_options *w = &o->convert.worker;
-    w->notifier = w->dry_run ? NULL : notifier_new(o->notification_file);
-    return w->notifier ? notifier_aim(w->notifier, o->convert.access, err) : 0;
+    *out = o->convert.worker.dry_run ? NULL : notifier_new(o->notification_file);
+    return *out ? notifier_aim(*out, access, err) : 0;
 }
 
 static int run_convert(struct options *o)
@@ -147,7 +147,8 @@ static int run_convert(struct options *o)
     int opened = access_open(o->config, o->authfile, &c->access, &err);
     if (opened == 0)
         service_settings_apply(&c->access->config.service, &c->worker);
-    if (opened == 0 && choose_wishes(o, &wishes, &err) == 0 && open_notifier(o, &err) == 0) {
+    if (opened == 0 && choose_wishes(o, &wishes, &err) == 0 &&
+        open_notifier(o, c->access, &c->worker.notifier, &err) == 0) {
         c->worker.json = o->json;
         c->worker.history = c->access->config.history;
         c->form = choose_form(o);
@@ -288,17 +289,15 @@ static int64_t grace_seconds(const struct options *o, const struct retention_rul
     return rules->has_grace ? rules->grace_seconds : GRACE_SECONDS;
 }
 
-static int run_deletion(const struct options *o)
+static enum exit_status take_away(const struct options *o, const struct config *config,
+                                  struct notifier *notifier, struct error *err)
 {
-    _cleanup_error_ struct error err = ERROR_INIT;
-    struct config config;
-    if (config_read(o->config, &config, &err) < 0)
-        return fail(EXIT_USAGE, &err);
     const char *state_dir = o->convert.worker.state_dir;
     struct deletion_options d = {.repository = o->repository,
-                                 .state_dir = state_dir ? state_dir : config.service.state_dir,
-                                 .rules = &config.deletion,
-                                 .grace_seconds = grace_seconds(o, &config.deletion),
+                                 .state_dir = state_dir ? state_dir : config->service.state_dir,
+                                 .rules = &config->deletion,
+                                 .grace_seconds = grace_seconds(o, &config->deletion),
+                                 .notifier = notifier,
                                  .limit = o->limit,
                                  .names = o->arguments,
                                  .name_count = o->argument_count,
@@ -306,15 +305,25 @@ static int run_deletion(const struct options *o)
                                  .cvmfs_gc = o->cvmfs_gc,
                                  .dry_run = o->convert.worker.dry_run,
                                  .json = o->json};
-    enum exit_status status;
-    if (o->command == COMMAND_GC) {
-        d.repository = o->arguments[0];
-        status = gc_command(&d, &err);
-    } else {
-        status =
-            o->command == COMMAND_REMOVE ? remove_command(&d, &err) : restore_command(&d, &err);
-    }
-    config_release(&config);
+    if (o->command == COMMAND_REMOVE)
+        return remove_command(&d, err);
+    if (o->command == COMMAND_RESTORE)
+        return restore_command(&d, err);
+    d.repository = o->arguments[0];
+    return gc_command(&d, err);
+}
+
+static int run_deletion(const struct options *o)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    struct access *access = NULL;
+    struct notifier *notifier = NULL;
+    enum exit_status status = EXIT_USAGE;
+    if (access_open_config(o->config, &access, &err) == 0 &&
+        open_notifier(o, access, &notifier, &err) == 0)
+        status = take_away(o, &access->config, notifier, &err);
+    notifier_free(notifier);
+    access_unref(access);
     return err.kind != ERROR_NONE ? fail(status, &err) : (int)status;
 }
 

@@ -137,9 +137,10 @@ const struct option_spec option_specs[] = {
     {"authfile", 0, "FILE", CONVERTS | ASKS | CHECKS | COMMAND_CHECK_CONFIG, OPTION_AUTHFILE,
      "credentials for registries, as podman login and docker login write them (docs/registries.md "
      "says where else they are looked for)"},
-    {"notification-file", 'n', "FILE", CONVERTS, OPTION_NOTIFICATION_FILE,
-     "add a JSON line there for each image that is published or fails (see also notifications: in "
-     "docs/configuration.md)"},
+    {"notification-file", 'n', "FILE", CONVERTS | COMMAND_GC | COMMAND_REMOVE,
+     OPTION_NOTIFICATION_FILE,
+     "add a JSON line there for each image that is published, fails, or is taken away (see also "
+     "notifications: in docs/configuration.md)"},
     {"json", 0, NULL, CONVERTS | PREDICTS | CHECKS | COMMAND_GC | NAMES | SHOWS | REBUILDS,
      OPTION_JSON,
      "JSON on standard output: events and results, one a line, or what is known (docs/state.md)"},

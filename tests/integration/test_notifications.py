@@ -107,6 +107,14 @@ class FileTest(NotificationTest):
                          ["end_flat_conversion", "publish_flat_image"])
         self.assertEqual(len(self.lines()), 6)
 
+    def test_what_is_taken_away(self):
+        self.convert(":1", ":2")
+        for command in (["remove", "--repo", self.path("repository"), f"{self.name}:1"], ["gc", self.path("repository")]):
+            self.program.run(command[0], "-n", self.path("notes"), *command[1:], check=True)
+        removed, = [note for note in self.lines() if "image" in note]
+        self.assertEqual((removed["action"], removed["image"], removed["reason"]),
+                         ("remove_image", self.name + ":1", "asked for by ducc remove"))
+
     def test_a_dry_run_tells_nothing(self):
         self.convert(":1", options=["--dry-run", "-n", self.path("notes")])
         self.assertFalse(os.path.exists(self.path("notes")))
