@@ -321,7 +321,7 @@ static int work(struct event_desk *d, struct error *err)
 /* Until there is something to do; after a failure, for a while. */
 static void wait_for_work(struct event_desk *d, bool failed)
 {
-    double seconds = failed ? RETRY_SECONDS : d->due ? d->due - clock_monotonic() : 0;
+    double seconds = failed ? RETRY_SECONDS : d->due > 0 ? d->due - clock_monotonic() : 0;
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     int64_t nanoseconds = until.tv_nsec + (int64_t)((seconds > 0 ? seconds : 0) * 1e9);
@@ -331,8 +331,8 @@ static void wait_for_work(struct event_desk *d, bool failed)
         pthread_cond_timedwait(&d->changed, &d->lock, &until);
     int rc = 0;
     while (!failed && !d->woken && !d->stop && rc != ETIMEDOUT)
-        rc = d->due ? pthread_cond_timedwait(&d->changed, &d->lock, &until)
-                    : pthread_cond_wait(&d->changed, &d->lock);
+        rc = d->due > 0 ? pthread_cond_timedwait(&d->changed, &d->lock, &until)
+                        : pthread_cond_wait(&d->changed, &d->lock);
     d->woken = false;
 }
 

@@ -129,8 +129,10 @@ static bool both_match(const char *a, const char *b, const char **next_a, const 
         return *a == *b;
     }
     for (int c = 1; c < 128; c++)
-        if (is_tag_char((char)c))
-            found |= one_matches(a, (char)c, next_a) & one_matches(b, (char)c, next_b);
+        if (is_tag_char((char)c)) {
+            bool in_a = one_matches(a, (char)c, next_a), in_b = one_matches(b, (char)c, next_b);
+            found |= in_a && in_b;
+        }
     return found;
 }
 

@@ -4,6 +4,7 @@ DUCC_REAL_CVMFS=1 in the environment adds the third: a repository that is made w
 one test and removed after it. That takes root and seconds each, and nothing of it is needed in CI.
 """
 
+import contextlib
 import functools
 import os
 import subprocess
@@ -21,6 +22,11 @@ class Directory:
     def __init__(self, top):
         self.argument = os.path.join(top, "repository")
         self.view = self.argument
+
+    @contextlib.contextmanager
+    def change(self):
+        """Somebody else changes what is published, below the path that this gives."""
+        yield self.argument
 
     def environment(self):
         return dict(os.environ)
@@ -70,6 +76,12 @@ class Real:
         self.argument = next(tempfile._get_candidate_names()).strip("_").replace("_", "-") + ".test.example.org"
         run("cvmfs_server", "mkfs", "-z", "-g", "-o", "root", self.argument)
         self.view = f"/var/spool/cvmfs/{self.argument}/rdonly"
+
+    @contextlib.contextmanager
+    def change(self):
+        run("cvmfs_server", "transaction", self.argument)
+        yield f"/cvmfs/{self.argument}"
+        run("cvmfs_server", "publish", self.argument)
 
     def environment(self):
         return dict(os.environ)

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import unittest
 
+from backends import on_every_backend
 from harness import IntegrationTest, Registry, TarBuilder, tree
 from published import CATALOG, hexadecimal, layer_place, place, plain_whiteouts
 from ducc import Ducc
@@ -263,6 +264,26 @@ class VerifyTest(IntegrationTest):
                 self.assertEqual(done.status, 0, done.stdout + done.stderr)
                 self.assertEqual(self.findings(ducc, "--content", check=0), [])
                 self.assert_same_tree(self.expected, self.contents(repository.root))
+
+    @on_every_backend
+    def test_on_every_backend(self, backend):
+        """A flat image, a public name, a deletion's layer and Podman's list go; repair brings back what was there."""
+        ducc, names = self.ducc(backend), [f"http://{self.hub.host}/a/{one}" for one in ("a:1", "a:2", "b:1")]
+        ducc.run("convert", "--repo", backend.argument, *names, check=True)
+        self.assertIn("3 names looked at, 0 findings", ducc.run("verify", "--content", backend.argument, check=0).stdout)
+        expected = self.contents(backend.view)
+        with backend.change() as top:
+            repository = Repository(top, self.images, self.hub.host)
+            for path in (repository.flat, repository.name, f"{repository.chain}/d/new", "podmanStore/overlay-images/images.json"):
+                repository.remove(path)
+        found = ducc.run("verify", backend.argument, check=1).stdout
+        for kind in ("flat", "name", "chain", "podman-image"):
+            self.assertIn(f": {kind}: ", found)
+        done = ducc.run("repair", "--config", self.config, backend.argument)
+        self.assertEqual(done.status, 0, done.stdout + done.stderr)
+        self.assertIn("3 names looked at, 0 findings", ducc.run("verify", "--content", backend.argument, check=0).stdout)
+        self.assert_same_tree(expected, self.contents(backend.view))
+        backend.assert_sound(self)
 
     def test_one_image(self):
         """Only what belongs to it is looked at; a name that is not there is an error."""
