@@ -4,7 +4,7 @@ import json
 import os
 import unittest
 
-from backends import Directory, on_every_backend
+from backends import Directory, StandIn, on_every_backend
 from deletion import DAY, DeletionTest, layer, podman_folders, units, units_of
 from harness import Ducc, tree
 from published import place
@@ -174,6 +174,25 @@ class Deletion(DeletionTest):
         self.restore("t/two:1")
         self.assert_whole("t/two:1", self.images["two"])
         backend.assert_sound(self)
+
+    def test_cvmfs_collects_its_own_garbage_when_asked(self):
+        for options, status in ((["-z"], 0), ([], 3)):
+            with self.subTest(options=options):
+                top = self.path("with" + "".join(options))
+                os.mkdir(top)
+                backend = StandIn(top)
+                backend.server("rmfs", "-f", backend.name)
+                backend.create(*options)
+                self.begin(backend)
+                self.gc()
+                self.assertEqual([], backend.log("gc"))
+                self.gc("--dry-run", "--cvmfs-gc")
+                self.assertEqual([], backend.log("gc"))
+                said = self.gc("--cvmfs-gc", check=status)
+                self.assertEqual(1, len(backend.log("gc")))
+                if status:
+                    self.assertIn("Garbage Collection is not enabled", said.stderr)
+                self.assert_whole("t/two:1", self.images["two"])
 
     def test_usage(self):
         ducc = self.enterContext(Ducc())

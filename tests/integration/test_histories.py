@@ -115,6 +115,7 @@ class History:
         self.test, self.backend, self.seed = test, backend, seed
         self.rng, self.model, self.steps = random.Random(seed), Model(), []
         self.root = backend.view
+        os.makedirs(self.root, exist_ok=True)
         self.server = test.enterContext(MisbehavingRegistry())
         self.ducc = test.enterContext(Ducc(environment=backend.environment()))
         self.layers = [Layer(self.rng) for _ in range(8)]
