@@ -205,6 +205,28 @@ images:
         self.assertIn("1 entries are suspended", result.stderr)
         self.assertEqual([], self.server.seen(""))
 
+    def test_excluded_and_suspended_images_are_not_published(self):
+        """By convert and by poll; and the next pass, which finds some of them published, changes nothing either."""
+        for tag in ("1", "2", "2-rc", "3"):
+            self.image("a/b", tag)
+            self.image("a/c", tag)
+        text = ("version: 2\nrepository: DIR/%s\nimages:\n"
+                "  - {image: HOST/a/b, glob: ['1', '2*'], exclude: ['*-rc']}\n"
+                "  - {image: HOST/a/b:3, suspend: yes}\n  - {image: 'HOST/a/c:*', suspend: yes}\n")
+        config = self.path("ducc.yaml")
+        with open(config, "w", encoding="utf-8") as out:
+            out.write(f"lists:\n  - source: {self.path('polled.yaml')}\n")
+        path = self.recipe(text % "repo")
+        self.recipe(text % "polled", "polled.yaml")
+        for _ in range(2):
+            self.program.run("convert", path, check=True)
+            self.program.run("poll", "--config", config, check=True)
+            for repository in ("repo", "polled"):
+                self.assertEqual(["1", "2"], self.tags("a/b", repo=repository))
+                self.assertEqual([], self.tags("a/c", repo=repository))
+        self.assertEqual([], self.server.seen("/a/b/manifests/(3|2-rc)$"))
+        self.assertEqual([], self.server.seen("/a/c/"))
+
     def test_a_bad_entry_and_a_bad_file(self):
         self.image("a/b", "1")
         result = self.run_recipe("version: 2\nrepository: DIR/repo\nimages:\n- HOST/a/b:1\n"
