@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define THREADS            8
 #define CONNECTION_BYTES   ((size_t)64 << 10) /* headers and buffers of one */
 #define REFUSED_PER_SECOND 5.0
 #define REFUSED_AT_ONCE    100.0
@@ -319,16 +318,17 @@ static void frontend_release(struct frontend *frontend)
     pthread_mutex_destroy(&frontend->mutex);
 }
 
+/* A thread a connection: they wait for the disk and share its syncs (a pool would have limits for
+ * each of its threads only, and turn away what comes to one that has its share). */
 static struct MHD_Daemon *start_daemon(struct web *web, const struct web_settings *s, int fd)
 {
     size_t connections = s->connections ? s->connections : WEB_CONNECTIONS_DEFAULT;
     size_t per_address = s->per_address ? s->per_address : WEB_PER_ADDRESS_DEFAULT;
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, web,
-        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)per_address,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)WEB_TIMEOUT_SECONDS,
+        MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ERROR_LOG, 0, NULL,
+        NULL, on_request, web, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
+        fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned)per_address, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)WEB_TIMEOUT_SECONDS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_end,
         NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }

@@ -6,9 +6,9 @@
  *     ...
  *     web_stop(web);
  *
- * Plain HTTP for a loopback address or a reverse proxy, which does TLS. A few threads serve at most
- * `connections` connections, each with a time-out, and bodies of WEBHOOK_BODY_MAX bytes. It reads
- * the state database and writes nothing but events.
+ * Plain HTTP for a loopback address or a reverse proxy, which does TLS. A thread each serves at
+ * most `connections` connections, each with a time-out, and bodies of WEBHOOK_BODY_MAX bytes. It
+ * reads the state database and writes nothing but events.
  */
 #ifndef WEB_SERVER_H
 #define WEB_SERVER_H

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 import unittest
 
 from backends import Directory, StandIn
@@ -67,6 +68,10 @@ class CopyTest(ServiceTest):
         self.wait_for(lambda: self.copy(backend) == {self.name("1"): "published"}, service)
         self.settings(backend, "12", "1m")
         self.wait_for(lambda: (self.copy(backend) or {}).get(self.name("2")) == "failed", service, message="a failure in the copy")
+        path = os.path.join(backend.view, ".metadata/status/images.json")
+        before = os.stat(path).st_ino
+        time.sleep(7)       # seven times the interval, in which nothing changes
+        self.assertEqual(os.stat(path).st_ino, before)
         self.assertEqual(service.stop(), 0)
 
     def test_other_commands_live_with_it(self):

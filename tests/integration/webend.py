@@ -106,6 +106,9 @@ class WebTest(ServiceTest):
     def counts(self):
         return self.get("/api/v1/status")["events"]
 
+    def stored(self):
+        return sum(self.counts()[state] for state in ("waiting", "taken", "done"))
+
     def wait_events_done(self, done, seconds=60):
         """All that were stored have been acted on."""
         return self.wait_for(lambda: self.counts() == {**self.counts(), "waiting": 0, "taken": 0, "done": done},
