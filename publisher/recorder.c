@@ -14,7 +14,7 @@
 
 #define FLUSH_SECONDS 1.0
 #define NOTES_MAX     500
-#define FORESEEN_MAX  5000 /* of the history */
+#define FORESEEN_MAX  50000 /* of the history */
 
 enum note_kind { NOTE_SEEN, NOTE_CONFIRMED, NOTE_PUBLISHED, NOTE_FAILED, NOTE_GONE, NOTE_EXPANDED };
 

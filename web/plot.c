@@ -15,12 +15,14 @@
 #define BELOW  28.0
 #define DAY    86400
 #define DAYS   366
+#define DOTS   1500 /* about; of more, every so many-th */
 
 struct plot {
     struct buf *b;
     int64_t from; /* the first second of the first day */
     int days;
-    double y; /* the top of the plot */
+    size_t count; /* published in them */
+    double y;     /* the top of the plot */
 };
 
 static double x_of(const struct plot *p, int64_t at)
@@ -126,9 +128,10 @@ static void durations(const struct plot *p, const struct history *history)
         html_seconds(&label, lines[i]);
         grid(p, share_of(lines[i]), &label);
     }
+    size_t step = p->count / DOTS + 1, number = 0;
     for (size_t i = 0; i < history->count; i++) {
         const struct history_item *item = &history->items[i];
-        if (!is_in(p, item))
+        if (!is_in(p, item) || number++ % step != 0)
             continue;
         buf_addf(p->b, "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"><title>",
                  x_of(p, item->at), p->y + HEIGHT * (1 - share_of(item->seconds)));
@@ -144,16 +147,15 @@ void plot_publications(struct buf *b, const struct history *history, int64_t now
 {
     days = days > DAYS ? DAYS : days;
     struct plot p = {.b = b, .from = now - now % DAY - (int64_t)(days - 1) * DAY, .days = days};
-    size_t count = 0;
     for (size_t i = 0; i < history->count; i++)
-        count += is_in(&p, &history->items[i]);
-    if (count == 0)
+        p.count += is_in(&p, &history->items[i]);
+    if (p.count == 0)
         return;
     double height = 2 * (TOP + HEIGHT + BELOW) + 6;
     buf_addf(b,
              "<svg class=\"plot\" viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"%zu images "
              "published in %d days: new content each day, and how long each took\">",
-             WIDTH, height, count, days);
+             WIDTH, height, p.count, days);
     p.y = TOP;
     volumes(&p, history);
     p.y = TOP + HEIGHT + BELOW + TOP + 6;

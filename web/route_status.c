@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define HTML            "text/html; charset=utf-8"
-#define PLOT_ITEMS_MAX  5000
+#define PLOT_ITEMS_MAX  50000 /* the sums of days must be whole */
 #define PER_PAGE_MAX    1000
 #define PER_PAGE        100
 #define HISTORY_MAX     1000
