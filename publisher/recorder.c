@@ -281,6 +281,17 @@ void recorder_list_failed(struct recorder *r, const char *url, const struct erro
     pthread_mutex_unlock(&r->lock);
 }
 
+void recorder_list_unchanged(struct recorder *r, const char *url)
+{
+    struct error err = ERROR_INIT;
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    if (lists_unchanged(r->db, r->key, url, clock_now(), &err) < 0)
+        complain(url, &err);
+    pthread_mutex_unlock(&r->lock);
+}
+
 static struct note *add_expansion(struct recorder *r, const struct wanted *wish)
 {
     struct note *n = add_note(r, NOTE_EXPANDED);

@@ -49,6 +49,8 @@ void recorder_close(struct recorder *recorder, const char *outcome);
 /* A list as it was read, or why it could not be. */
 void recorder_list(struct recorder *recorder, const struct wished_list *list);
 void recorder_list_failed(struct recorder *recorder, const char *url, const struct error *why);
+/* It was recorded as it is now. */
+void recorder_list_unchanged(struct recorder *recorder, const char *url);
 /* What a wish stands for now: public names (further ones, if it is `partly`); or why that could not
  * be found out. */
 void recorder_expanded(struct recorder *recorder, const struct wanted *wish,

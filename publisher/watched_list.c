@@ -35,9 +35,10 @@ struct watched_list {
     struct wish_settings settings; /* strings and platforms owned */
     uint64_t interval;             /* for what says nothing else */
     struct source *source;
-    struct recipe recipe;    /* the last good one */
-    bool has_recipe, is_new; /* its problems have not been told yet */
-    struct error broken;     /* what the source has now is no recipe, and why */
+    struct recipe recipe;      /* the last good one */
+    bool has_recipe, is_new;   /* its problems have not been told yet */
+    bool waits_for_repository; /* one could not be opened: all is due as soon as it can be */
+    struct error broken;       /* what the source has now is no recipe, and why */
     unsigned seed;
     uint64_t visits;
     pthread_mutex_t lock; /* guards what follows */
@@ -384,8 +385,10 @@ static void record(struct visit *v, const struct wishes *wishes, const struct er
         struct worker *worker = find_worker(v, list->repository);
         if (worker && why->kind != ERROR_NONE)
             recorder_list_failed(worker_recorder(worker), list->url, why);
-        else if (worker)
+        else if (worker && v->changed)
             recorder_list(worker_recorder(worker), list);
+        else if (worker)
+            recorder_list_unchanged(worker_recorder(worker), list->url);
     }
 }
 
@@ -424,13 +427,14 @@ void watched_list_visit(struct watched_list *l, struct visit *v)
     for (size_t i = 0; i < wishes.count; i++)
         if (wishes.groups[i].interval == 0)
             wishes.groups[i].interval = l->interval;
-    bool changed = v->changed = l->is_new;
+    bool changed = v->changed = l->is_new || l->waits_for_repository;
     record(v, &wishes, &why);
     report_wrong_entries(l, v, &wishes);
     l->is_new = false;
     if (changed)
         remember(l, &wishes);
     submit_due(l, v, &wishes, changed);
+    l->waits_for_repository = v->error.kind != ERROR_NONE;
     for (size_t i = 0; i < l->timing_count; i++)
         if (l->timings[i].next <= v->now)
             l->timings[i].next = next_time(l, v->now, l->timings[i].interval);

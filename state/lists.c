@@ -160,6 +160,21 @@ int lists_failed(struct database *db, const char *repository, const char *url,
     return transaction_commit(&t, err);
 }
 
+int lists_unchanged(struct database *db, const char *repository, const char *url, int64_t now,
+                    struct error *err)
+{
+    struct statement st _cleanup_statement_ = STATEMENT_INIT;
+    if (statement_prepare(db,
+                          "UPDATE lists SET fetched_at = ?3, good_at = ?3, error = NULL WHERE "
+                          "repository = ?1 AND url = ?2",
+                          &st, err) < 0)
+        return -1;
+    bind_text(&st, repository);
+    bind_text(&st, url);
+    bind_int(&st, now);
+    return statement_run(&st, err);
+}
+
 int lists_ask(struct database *db, const struct list_record *list, int64_t now, int64_t *out_id,
               struct error *err)
 {

@@ -45,6 +45,9 @@ MUST_CHECK int lists_read(struct database *db, const struct list_record *list, i
 /* The number of a list; it is made if it is not known. */
 MUST_CHECK int lists_find(struct database *db, const char *repository, const char *url,
                           int64_t *out_id, struct error *err);
+/* It was read again, and is what it was: only the time is noted. */
+MUST_CHECK int lists_unchanged(struct database *db, const char *repository, const char *url,
+                               int64_t now, struct error *err);
 /* It could not be read: what was known stays. */
 MUST_CHECK int lists_failed(struct database *db, const char *repository, const char *url,
                             const struct error *why, int64_t now, struct error *err);

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 import unittest
 
@@ -94,6 +95,35 @@ class PollTest(ServiceTest):
             self.assertTrue(self.is_published(backend, f"site/{name}:{tag}", image), result.stdout)
         self.assertFalse(os.path.exists(os.path.join(backend.view, "few")))
         self.assertIn("selects 2 tags, more than the 1 that its list allows", str(self.errors))
+
+    def test_the_configuration_to_begin_with(self):
+        top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+        example = os.path.join(top, "deploy/ducc.yaml")
+        result = self.ducc().run("check-config", "--config", example, state=False)
+        self.assertEqual(result.status, 0, result.stdout + result.stderr)
+        self.assertRegex(result.stdout, r"2 lists, 0 wrong entries\n$")
+        with open(example, encoding="utf-8") as source, open(self.path("all.yaml"), "w", encoding="utf-8") as out:
+            for line in source:     # what is commented out is right, too
+                out.write(re.sub(r"^( *)# ((?:  )*(?:[a-z_]+:|- ))", r"\1\2", line).replace("lists/local.yaml", "local.yaml"))
+        with open(self.path("local.yaml"), "w", encoding="utf-8") as out:
+            json.dump({"version": 2, "lists": [{"repository": "r.example.org", "images": ["quay.io/a/b:1"]}]}, out)
+        result = self.ducc().run("check-config", "--config", self.path("all.yaml"), state=False)
+        self.assertEqual(result.status, 0, result.stdout + result.stderr)
+        self.assertRegex(result.stdout, r"3 lists, 0 wrong entries\n$")
+
+    def test_check_config_says_what_is_wrong(self):
+        wrong = {"service: {interval: 1s}": r'1:21: key "interval": 10s at least',
+                 "service: {spool_limit: much}": r'1:24: key "spool_limit"',
+                 "lists: [{name: x}]": 'a list needs the key "source"',
+                 "lists: [missing.yaml]": "missing.yaml",
+                 "services: {}": r'1:1: unknown key "services"'}
+        for text, message in wrong.items():
+            with self.subTest(text):
+                with open(self.path("wrong.yaml"), "w", encoding="utf-8") as out:
+                    out.write(text + "\n")
+                result = self.ducc().run("check-config", "--config", self.path("wrong.yaml"), state=False)
+                self.assertEqual(result.status, 2, result.stdout + result.stderr)
+                self.assertRegex(result.stderr, message)
 
     def test_no_lists(self):
         config = self.configure([])

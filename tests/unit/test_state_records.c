@@ -395,6 +395,28 @@ static void test_lists__a_moved_entry_keeps_its_names(void **state)
     wants_release(&w);
 }
 
+static void test_lists__unchanged_is_a_time_and_the_end_of_a_failure(void **state)
+{
+    (void)state;
+    struct error why = ERROR_INIT;
+    struct list_records lists = {0};
+    int64_t list = read_list("l", "c1", one_entry, 1, T0);
+    expand(list, one_entry[0], IMAGE, NULL, T0);
+    error_set(&why, ERROR_NET, "no route to host");
+    assert_ok(lists_failed(db, REPO, "l", &why, T0 + 5, &err), &err);
+    error_release(&why);
+    assert_ok(lists_unchanged(db, REPO, "l", T0 + 6, &err), &err);
+    assert_ok(lists_unchanged(db, REPO, "unknown", T0 + 6, &err), &err);
+    assert_ok(lists_list(db, REPO, &lists, &err), &err);
+    assert_int_equal(lists.count, 1);
+    assert_null(lists.items[0].error);
+    assert_int_equal(lists.items[0].good_at, T0 + 6);
+    assert_int_equal(lists.items[0].fetched_at, T0 + 6);
+    assert_string_equal(lists.items[0].revision, "c1");
+    assert_int_equal(lists.items[0].names, 1);
+    list_records_release(&lists);
+}
+
 static void test_lists__a_failure_changes_nothing_that_is_wanted(void **state)
 {
     (void)state;
@@ -731,6 +753,7 @@ int main(void)
         RECORDS(test_lists__an_entry_that_leaves_makes_names_unwanted),
         RECORDS(test_lists__what_was_never_published_leaves_nothing),
         RECORDS(test_lists__a_moved_entry_keeps_its_names),
+        RECORDS(test_lists__unchanged_is_a_time_and_the_end_of_a_failure),
         RECORDS(test_lists__a_failure_changes_nothing_that_is_wanted),
         RECORDS(test_lists__left_out_is_not_wanted),
         RECORDS(test_lists__suspended_by_all_or_not_at_all),
