@@ -362,6 +362,18 @@ void recorder_tick(struct recorder *r)
     pthread_mutex_unlock(&r->lock);
 }
 
+void recorder_take_due(struct recorder *r, size_t max, struct string_list *out)
+{
+    struct error err = ERROR_INIT;
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    flush(r); /* a name may just have been published */
+    if (names_take_due(r->db, r->key, max, clock_now(), out, &err) < 0)
+        complain("what is to be tried again", &err);
+    pthread_mutex_unlock(&r->lock);
+}
+
 void recorder_settle(struct recorder *r)
 {
     struct error err = ERROR_INIT;

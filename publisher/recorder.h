@@ -71,6 +71,8 @@ void recorder_committed(struct recorder *recorder, const struct committed *commi
 void recorder_failed(struct recorder *recorder, const char *name, const struct error *why);
 
 void recorder_tick(struct recorder *recorder);
+/* names_take_due(): what failed and is to be tried again now. */
+void recorder_take_due(struct recorder *recorder, size_t max, struct string_list *out);
 /* How things stand in the repository, and its history since then; with jobs: how they will when all
  * of these are published. Nothing of that is written. */
 MUST_CHECK int recorder_foresee(struct recorder *recorder, struct job *const *jobs, size_t count,

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/notify.h"
+#include "publisher/recorder.h"
 #include "publisher/watched_list.h"
 #include "publisher/web_end.h"
 #include "publisher/workers.h"
@@ -14,9 +15,11 @@
 #include <string.h>
 #include <time.h>
 
-#define VISITORS_MAX     8
-#define LOOK_NANOSECONDS (100 * 1000 * 1000L)
-#define SWEEP_SECONDS    3600
+#define VISITORS_MAX       8
+#define LOOK_NANOSECONDS   (100 * 1000 * 1000L)
+#define SWEEP_SECONDS      3600
+#define RETRY_LOOK_SECONDS 10  /* how often to look for what is to be tried again */
+#define RETRIES_AT_A_TIME  500 /* of a repository */
 
 struct service {
     const struct service_options *o;
@@ -234,6 +237,18 @@ static size_t lists_that_hear(struct service *s, struct event_round *round,
     return count;
 }
 
+/* All of them, each with a reference of the caller's. */
+static size_t lists_now(struct service *s, struct watched_list ***out)
+{
+    pthread_mutex_lock(&s->lock);
+    size_t count = s->count;
+    *out = xcalloc(count + 1, sizeof(struct watched_list *));
+    for (size_t i = 0; i < count; i++)
+        (*out)[i] = watched_list_ref(s->entries[i].list);
+    pthread_mutex_unlock(&s->lock);
+    return count;
+}
+
 static void on_images(void *arg, struct event_round *round)
 {
     struct service *s = arg;
@@ -386,6 +401,38 @@ static void keep_records(struct service *s)
     pthread_mutex_unlock(&s->workers_lock);
 }
 
+static void retry_names(struct service *s, const char *repository, const struct string_list *names)
+{
+    struct visit v = {.workers_lock = &s->workers_lock, .workers = &s->workers};
+    struct watched_list **lists;
+    size_t count = lists_now(s, &lists);
+    for (size_t i = 0; i < count; i++) {
+        watched_list_retry(lists[i], &v, repository, names);
+        watched_list_unref(lists[i]);
+    }
+    free(lists);
+    error_release(&v.error);
+}
+
+/* What failed does not wait for the next look at its list. */
+static void retry(struct service *s)
+{
+    for (size_t i = 0;; i++) {
+        _cleanup_string_list_ struct string_list names = {0};
+        pthread_mutex_lock(&s->workers_lock);
+        bool none = i >= s->workers.count;
+        const struct worker_entry *entry = none ? NULL : &s->workers.items[i];
+        _cleanup_free_ char *repository = none ? NULL : xstrdup(entry->repository);
+        if (!none)
+            recorder_take_due(worker_recorder(entry->worker), RETRIES_AT_A_TIME, &names);
+        pthread_mutex_unlock(&s->workers_lock);
+        if (none)
+            return;
+        if (names.count > 0)
+            retry_names(s, repository, &names);
+    }
+}
+
 static bool pass_is_over(struct service *s)
 {
     pthread_mutex_lock(&s->lock);
@@ -417,6 +464,7 @@ static void run_pass(struct service *s)
 static void run_on(struct service *s)
 {
     int64_t next_sweep = 0; /* first when all lists have been seen */
+    int64_t next_retry = clock_now() + RETRY_LOOK_SECONDS;
     bool begun = false;
     notify_ready();
     while (!cancel_requested() && !(begun && next_sweep == 0 && is_hopeless(s))) {
@@ -426,6 +474,10 @@ static void run_on(struct service *s)
         if (begun && clock_now() >= next_sweep && !is_hopeless(s)) {
             sweep(s);
             next_sweep = clock_now() + SWEEP_SECONDS;
+        }
+        if (begun && clock_now() >= next_retry) {
+            retry(s);
+            next_retry = clock_now() + RETRY_LOOK_SECONDS;
         }
         keep_records(s);
         notify_alive(load(s));

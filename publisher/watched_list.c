@@ -340,7 +340,8 @@ static void submit_group(struct watched_list *l, struct visit *v, struct wish_gr
 
 static bool is_due(struct watched_list *l, const struct visit *v, uint64_t interval, bool changed)
 {
-    return v->once || v->everything || changed || timing_of(l, interval)->next <= v->now;
+    const struct timing *timing = timing_of(l, interval); /* which it has from now on */
+    return v->once || v->everything || changed || timing->next <= v->now;
 }
 
 /* Intervals that no entry has any more would be due for ever. */
@@ -461,14 +462,14 @@ static void add_tag(struct wanted_list *out, const struct wanted *wish, const ch
 
 /* A wish that events concern, as a whole or as those of its tags; nothing if they do not. */
 static void add_concerned(struct wanted_list *out, const struct wanted *wish,
-                          const struct event_round *round)
+                          const struct heard *heard, size_t count)
 {
     _cleanup_free_ char *repository = reference_canonical(&wish->ref);
     size_t first = out->count;
-    for (size_t k = 0; k < round->heard_count; k++) {
-        enum concern concern = heard_concerns(&round->heard[k], wish, repository);
+    for (size_t k = 0; k < count; k++) {
+        enum concern concern = heard_concerns(&heard[k], wish, repository);
         if (concern == CONCERNS_TAG) {
-            add_tag(out, wish, round->heard[k].tag);
+            add_tag(out, wish, heard[k].tag);
         } else if (concern == CONCERNS_WISH) {
             wanted_truncate(out, first);
             wanted_copy(out, wish);
@@ -477,12 +478,12 @@ static void add_concerned(struct wanted_list *out, const struct wanted *wish,
     }
 }
 
-static void find_concerned(const struct wish_group *g, const struct event_round *round,
+static void find_concerned(const struct wish_group *g, const struct heard *heard, size_t count,
                            struct wanted_list *out)
 {
     for (size_t i = 0; i < g->wanted.count; i++) {
         size_t before = out->count;
-        add_concerned(out, &g->wanted.items[i], round);
+        add_concerned(out, &g->wanted.items[i], heard, count);
         if (out->count == before)
             reserve_name(g, &g->wanted.items[i]);
     }
@@ -498,27 +499,30 @@ static void ended(void *arg)
     event_round_end(arg);
 }
 
+/* What the heard concerns of the group's wishes. Without a round, nobody waits for it. */
 static void submit_concerned(struct watched_list *l, struct visit *v, const struct wish_group *g,
-                             struct event_round *round)
+                             const struct heard *heard, size_t count, struct event_round *round)
 {
     struct wanted_list wanted = {0};
-    find_concerned(g, round, &wanted);
+    find_concerned(g, heard, count, &wanted);
     struct worker *worker = wanted.count ? find_worker(v, g->repository) : NULL;
     if (!worker) {
         wanted_release(&wanted);
         return;
     }
-    event_round_begin(round);
-    struct order *order = order_new(&(struct order_options){.access = l->access,
-                                                            .policy = &g->policy,
-                                                            .platforms = g->platforms,
-                                                            .platform_count = g->platform_count,
-                                                            .list = &g->list,
-                                                            .names = g->names,
-                                                            .urgency = URGENCY_EVENT,
-                                                            .resolved = resolved,
-                                                            .ended = ended,
-                                                            .arg = round});
+    if (round)
+        event_round_begin(round);
+    struct order *order =
+        order_new(&(struct order_options){.access = l->access,
+                                          .policy = &g->policy,
+                                          .platforms = g->platforms,
+                                          .platform_count = g->platform_count,
+                                          .list = &g->list,
+                                          .names = g->names,
+                                          .urgency = round ? URGENCY_EVENT : URGENCY_POLL,
+                                          .resolved = round ? resolved : NULL,
+                                          .ended = round ? ended : NULL,
+                                          .arg = round});
     worker_submit(worker, order, &wanted);
     order_unref(order);
 }
@@ -530,5 +534,39 @@ void watched_list_hear(struct watched_list *l, struct visit *v, struct event_rou
     wishes_copy_groups(&wishes, &l->known);
     pthread_mutex_unlock(&l->lock);
     for (size_t i = 0; i < wishes.count; i++)
-        submit_concerned(l, v, &wishes.groups[i], round);
+        submit_concerned(l, v, &wishes.groups[i], round->heard, round->heard_count, round);
+}
+
+/* ---- tries ---- */
+
+/* The images of the names that could be the group's; those of others concern none of its wishes. */
+static void retry_group(struct watched_list *l, struct visit *v, const struct wish_group *g,
+                        const struct string_list *names)
+{
+    struct heard *heard = xcalloc(names->count + 1, sizeof *heard);
+    size_t count = 0, skip = g->list.prefix ? strlen(g->list.prefix) + 1 : 0;
+    for (size_t i = 0; i < names->count; i++) {
+        _cleanup_error_ struct error ignored = ERROR_INIT;
+        const char *name = names->items[i];
+        if (skip && (strncmp(name, g->list.prefix, skip - 1) != 0 || name[skip - 1] != '/'))
+            continue;
+        if (heard_parse(EVENT_PUSHED, name + skip, &heard[count], &ignored) == 0)
+            count++;
+    }
+    submit_concerned(l, v, g, heard, count, NULL);
+    for (size_t i = 0; i < count; i++)
+        heard_release(&heard[i]);
+    free(heard);
+}
+
+void watched_list_retry(struct watched_list *l, struct visit *v, const char *repository,
+                        const struct string_list *names)
+{
+    _cleanup_wishes_ struct wishes wishes = {0};
+    pthread_mutex_lock(&l->lock);
+    wishes_copy_groups(&wishes, &l->known);
+    pthread_mutex_unlock(&l->lock);
+    for (size_t i = 0; i < wishes.count; i++)
+        if (strcmp(wishes.groups[i].repository, repository) == 0)
+            retry_group(l, v, &wishes.groups[i], names);
 }

@@ -56,6 +56,10 @@ bool watched_list_is_at(const struct watched_list *list, const char *place);
 /* Submit those wishes that an event concerns, whatever their time. May be called during a visit:
  * a list that has not been read yet has no wishes, and will look at all of them. */
 void watched_list_hear(struct watched_list *list, struct visit *visit, struct event_round *round);
+/* Submit those wishes for the repository that these public names come from, whatever their time and
+ * their pauses: what failed is tried again. May be called during a visit. */
+void watched_list_retry(struct watched_list *list, struct visit *visit, const char *repository,
+                        const struct string_list *names);
 const char *watched_list_name(const struct watched_list *list);
 
 #endif

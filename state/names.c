@@ -511,6 +511,31 @@ int names_is_due(struct database *db, const char *repository, const char *name,
     "e.list WHERE w.name = names.name AND w.left_out IS NULL AND l.repository = "                  \
     "names.repository)"
 
+int names_take_due(struct database *db, const char *repository, size_t max, int64_t now,
+                   struct string_list *out, struct error *err)
+{
+    struct statement st _cleanup_statement_ = STATEMENT_INIT;
+    struct string_list found = {0};
+    int row;
+    if (statement_prepare(db,
+                          "UPDATE names SET next_try_at = ?2 + ?3 WHERE id IN (SELECT id FROM "
+                          "names WHERE repository = ?1 AND failure_kind IS NOT NULL AND "
+                          "next_try_at BETWEEN 1 AND ?2 AND removed_at = 0 AND " IS_ASKED_FOR
+                          " ORDER BY next_try_at LIMIT ?4) RETURNING name",
+                          &st, err) < 0)
+        return -1;
+    bind_text(&st, repository);
+    bind_int(&st, now);
+    bind_int(&st, RETRY_TAKEN_SECONDS);
+    bind_size(&st, max);
+    while ((row = statement_step(&st, err)) > 0)
+        string_list_take(&found, column_text(&st));
+    for (size_t i = 0; row == 0 && i < found.count; i++)
+        string_list_add(out, found.items[i]);
+    string_list_release(&found);
+    return row;
+}
+
 int names_settle(struct database *db, const char *repository, int64_t now, size_t *out_unwanted,
                  struct error *err)
 {

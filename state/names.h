@@ -13,6 +13,7 @@
 #define STATE_NAMES_H
 
 #include "base/digest.h"
+#include "base/string_list.h"
 #include "state/database.h"
 
 enum name_state {
@@ -116,6 +117,13 @@ MUST_CHECK int names_forget(struct database *db, const char *repository, const c
  * digest that is not set stands for the one known. */
 MUST_CHECK int names_is_due(struct database *db, const char *repository, const char *name,
                             const struct digest *wanted, int64_t now, bool *out, struct error *err);
+
+/* Names that are asked for and failed, and whose next try is due: at most `max` of them, the
+ * longest due first, appended to *out. They are the caller's, who tries them now: their next try is
+ * put off by RETRY_TAKEN_SECONDS, in case he comes to nothing. */
+#define RETRY_TAKEN_SECONDS 600
+MUST_CHECK int names_take_due(struct database *db, const char *repository, size_t max, int64_t now,
+                              struct string_list *out, struct error *err);
 
 /* Unwanted is what no list asks for (lists.h), beginning with this moment; what is asked for again
  * is not. To be called when lists have been read. *out_unwanted: how many are, in all. */

@@ -181,6 +181,28 @@ class DaemonTest(ServiceTest):
         self.wait_for(lambda: states() == {names[0]: "published", names[1]: "unwanted"}, service)
         self.assertEqual(service.stop(), 0)
 
+    def test_what_failed_is_tried_again_long_before_its_list_is_looked_at(self):
+        """After a minute, then after two more; and a restart remembers."""
+        backend = Directory(self.scratch)
+        names = [f"{self.source.host}/a/b:{tag}" for tag in "12"]
+        images = [self.image("a/b", tag, tag) for tag in "12"]
+        bad = images[1].layer_digests[0]
+        self.source.behave(f"/blobs/{bad}", status=503)
+        service = self.start(backend, names, speed=30, interval="7d")
+        self.wait_published(backend, names[0], images[0], service)
+
+        def tries():
+            listed = json.loads(self.ducc_program.run("status", "--json").stdout)["images"]
+            return max((one["failure"]["attempts"] for one in listed if one["failure"]), default=0)
+        self.wait_for(lambda: tries() == 2, service, 60)
+        self.assertEqual(service.stop(), 0)
+        self.source.well_behaved()
+        service = self.daemon(self.ducc_program, self.path("ducc.yaml"), speed=30)
+        self.wait_published(backend, names[1], images[1], service)
+        heads = len(self.source.seen("/manifests/1", "HEAD"))
+        self.assertEqual(heads, 2, "the image that had not failed is asked for at each start only")
+        self.assertEqual(service.stop(), 0)
+
     def test_reload_reads_configuration_and_lists(self):
         backend, other = StandIn(self.scratch), Directory(self.scratch)
         first, second = self.image("a/b", "1", "first"), self.image("a/b", "2", "second")

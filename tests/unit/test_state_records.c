@@ -395,6 +395,26 @@ static void test_lists__a_moved_entry_keeps_its_names(void **state)
     wants_release(&w);
 }
 
+static void test_names__due_tries_are_taken_once(void **state)
+{
+    (void)state;
+    struct string_list taken = {0};
+    int64_t list = read_list("l", "c1", one_entry, 1, T0);
+    expand(list, one_entry[0], IMAGE, NULL, T0);
+    fail_with(IMAGE, ERROR_NET, "refused", T0);
+    fail_with("registry.example.org/nobody:1", ERROR_NET, "refused", T0);
+    assert_ok(names_take_due(db, REPO, 10, T0 + 1, &taken, &err), &err);
+    assert_int_equal(taken.count, 0);
+    assert_ok(names_take_due(db, REPO, 10, T0 + 60, &taken, &err), &err);
+    assert_int_equal(taken.count, 1); /* whom nobody asks for is not tried */
+    assert_string_equal(taken.items[0], IMAGE);
+    assert_ok(names_take_due(db, REPO, 10, T0 + 61, &taken, &err), &err);
+    assert_int_equal(taken.count, 1);
+    assert_ok(names_take_due(db, REPO, 10, T0 + 60 + RETRY_TAKEN_SECONDS, &taken, &err), &err);
+    assert_int_equal(taken.count, 2); /* nothing came of it */
+    string_list_release(&taken);
+}
+
 static void test_lists__unchanged_is_a_time_and_the_end_of_a_failure(void **state)
 {
     (void)state;
@@ -744,6 +764,7 @@ int main(void)
         RECORDS(test_names__what_is_confirmed_makes_no_history),
         RECORDS(test_names__failures_are_counted_and_wait),
         RECORDS(test_names__what_could_not_be_looked_at_is_looked_at_by_each_pass),
+        RECORDS(test_names__due_tries_are_taken_once),
         RECORDS(test_names__another_digest_forgets_the_failure),
         RECORDS(test_names__a_stop_is_no_failure),
         RECORDS(test_names__a_platform_that_fails_stays_failed),
