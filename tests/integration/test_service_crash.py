@@ -1,5 +1,6 @@
-"""A busy service that is killed again and again: in the end everything is published right, and nothing is left over."""
+"""A busy service that is killed again and again: in the end everything is published right, nothing is lost or left over."""
 
+import http.client
 import json
 import os
 import random
@@ -13,7 +14,8 @@ from backends import Directory, StandIn
 from failing import add, layer
 from harness import Image, tree, umoci_unpack
 from published import assert_flat
-from service import Service, ServiceTest
+from service import Service
+from webend import WebTest
 
 SEED = 20261121
 KILLS = 100
@@ -41,10 +43,12 @@ def descendants(pid):
 
 
 class Pusher(threading.Thread):
-    """Moves tags all the time; `images` is what they name now."""
+    """Moves tags all the time, and says so; `images` is what they name now."""
 
-    def __init__(self, registry, repositories, seed):
+    def __init__(self, registry, repositories, seed, tell):
+        """`tell` sends an event about (repository, tag): whether it was taken."""
         super().__init__(daemon=True)
+        self.tell, self.told = tell, 0
         self.registry, self.random = registry, random.Random(seed)
         self.repositories = [(one, str(tag)) for one in repositories for tag in range(NAMES)]
         self.base = [layer(f"base{number}", 20000) for number in range(3)]
@@ -62,14 +66,16 @@ class Pusher(threading.Thread):
 
     def run(self):
         while not self.done.wait(self.random.uniform(0, 0.25)):
-            self.push(*self.random.choice(self.repositories))
+            one = self.random.choice(self.repositories)
+            self.push(*one)
+            self.told += self.tell(*one)
 
     def stop(self):
         self.done.set()
         self.join()
 
 
-class ServiceCrashTest(ServiceTest):
+class ServiceCrashTest(WebTest):
     def setUp(self):
         super().setUp()
         self.random = random.Random(SEED)
@@ -77,14 +83,21 @@ class ServiceCrashTest(ServiceTest):
         fast = self.fast()
         self.places = {"one": StandIn(fast), "two": Directory(fast)}
         self.program = self.ducc(self.places["one"], state_dir=self.path("fast/state"))
-        self.pusher = Pusher(self.source, self.places, SEED)
+        self.pusher = Pusher(self.source, self.places, SEED, self.tell)
         lists = [self.recipe("one.yaml", self.places["one"].argument, [f"{self.source.host}/one:*"]),
                  self.recipe("two.yaml", self.places["two"].argument,
                              [f"{self.source.host}/two:{tag}" for tag in range(NAMES)])]
-        self.configuration = self.configure(lists)
+        self.configuration = self.configure(lists, web=self.web())
         self.hit = {"in a transaction": 0, "with something in the spool": 0, "while a directory was staged": 0}
 
-    def start(self):
+    def tell(self, repository, tag):
+        try:
+            self.send("harbor", self.harbor_push(self.source.host, repository, tag))
+            return True
+        except (OSError, http.client.HTTPException):
+            return False    # it is dead just now
+
+    def run_service(self):
         return Service(self.program, self.path("service.log"), "daemon", "--config", self.configuration,
                        env={"DUCC_CLOCK_SPEED": SPEED})
 
@@ -105,11 +118,11 @@ class ServiceCrashTest(ServiceTest):
 
     def seconds_to_a_commit(self):
         """How long a start of the service takes here until it publishes something: that is where kills hurt."""
-        with self.start() as service:
+        with self.run_service() as service:
             self.wait_for(lambda: all(self.is_published(*one) for one in self.wanted()), service, 60, "the first round")
             self.assertEqual(service.stop(), 0, service.log())
         self.pusher.push_all()
-        with self.start() as service:
+        with self.run_service() as service:
             seconds = self.wait_for(self.places["one"].in_transaction, service, 30, "a commit")
             self.kill(service)
         return seconds
@@ -130,7 +143,7 @@ class ServiceCrashTest(ServiceTest):
         longest = min(max(2 * self.seconds_to_a_commit(), LONGEST[0]), LONGEST[1])
         self.pusher.start()
         for number in range(KILLS):
-            with self.start() as service:
+            with self.run_service() as service:
                 self.wait_for_moment(number, longest)
                 self.assertIsNone(service.process.poll(), f"it ended before kill {number}\n{service.log()}")
                 self.kill(service)
@@ -163,12 +176,17 @@ class ServiceCrashTest(ServiceTest):
         begun = time.monotonic()
         self.kill_again_and_again()
         self.pusher.stop()
-        print(f"{KILLS} kills in {time.monotonic() - begun:.0f} s, {self.pusher.pushed} images pushed; "
+        print(f"{KILLS} kills in {time.monotonic() - begun:.0f} s, {self.pusher.pushed} images pushed, "
+              f"{self.pusher.told} events taken; "
               + ", ".join(f"{count} {where}" for where, count in self.hit.items()), flush=True)
         self.assertTrue(all(self.hit.values()), self.hit)
-        with self.start() as service:
+        with self.run_service() as service:
             self.wait_for(lambda: all(self.is_published(*one) for one in self.wanted()), service, 60,
                           "that everything is published")
+            self.wait_for(lambda: self.counts()["waiting"] + self.counts()["taken"] == 0, service, 30,
+                          "that all events are acted on")
+            self.assertGreaterEqual(self.counts()["done"], self.pusher.told)
+            self.assertGreater(self.pusher.told, 0)
             self.assertEqual(service.stop(), 0, service.log())
             for word in ("Sanitizer", "open file descriptors"):
                 self.assertNotIn(word, service.log())
