@@ -92,7 +92,7 @@ class ManyImagesTest(ServiceTest):
 
     def run_for_an_hour(self, ducc):
         with self.start(ducc, SPEED) as service:
-            self.wait_for(lambda: self.polls() >= IMAGES * LISTS, service, 60, "the first round")
+            self.wait_for(lambda: self.polls() >= IMAGES * LISTS, service, 150, "the first round")
             polls = self.polls()
             self.assert_bounded(self.watch(service, HOUR))
             rounds = (self.polls() - polls) / IMAGES / LISTS
