@@ -1,6 +1,9 @@
 """systemd: the units of deploy/systemd, what the service tells systemd, and its messages in a real journal."""
 
 import contextlib
+import hashlib
+import hmac
+import http.server
 import json
 import os
 import re
@@ -8,6 +11,7 @@ import select
 import signal
 import socket
 import subprocess
+import threading
 import time
 import unittest
 
@@ -213,6 +217,131 @@ class JournalTest(ServiceTest):
         """$JOURNAL_STREAM is inherited by what writes elsewhere."""
         done = self.ducc().run("poll", "--config", self.path("missing.yaml"), env={"JOURNAL_STREAM": "1:2"}, check=2)
         self.assertIn("missing.yaml", done.stderr)
+
+
+
+BOOT = r"""
+set -e
+top=$1 root=$1/root
+mount -t tmpfs tmpfs "$top"
+mkdir "$top/upper" "$top/work" "$root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$top/upper,workdir=$top/work" "$root"
+mount -t proc proc "$root/proc"
+mount --rbind /sys "$root/sys"
+mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+mount --rbind /dev "$root/dev"
+mount --make-rslave "$root/dev"
+mount -t tmpfs tmpfs "$root/run"
+mount --make-rshared "$root"        # as systemd has it where it boots a machine: credentials are mounts
+units=$root/etc/systemd/system
+rm -rf "$units"; mkdir -p "$units/ducc.service.d" "$root/etc/ducc"
+cp "$2" "$root/usr/bin/ducc"
+cp "$3"/* "$units/"
+cp "$4"/* "$root/etc/ducc/"
+# Leaks are looked for with ptrace, which the unit forbids.
+printf '[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0\nWatchdogSec=4\nRestartSec=1\n%s\n' \
+    'LoadCredential=hook.secret:/etc/ducc/hook.secret' > "$units/ducc.service.d/test.conf"
+printf '[Unit]\nRequires=ducc.service\nAfter=ducc.service\n' > "$units/test.target"
+for unit in systemd-{udevd,udev-trigger,timesyncd,logind,networkd,resolved,sysctl,binfmt,modules-load,sysusers,update-utmp}.service \
+    systemd-{tmpfiles-setup,tmpfiles-setup-dev,remount-fs,journal-flush,pcrphase,pcrphase-sysinit}.service modprobe@.service \
+    dbus.service getty.target network-online.target proc-sys-fs-binfmt_misc.automount sys-fs-fuse-connections.mount \
+    sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount; do
+    ln -s /dev/null "$units/$unit"
+done
+exec chroot "$root" env -i container=oci PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --unit=test.target
+"""
+
+
+class Machine:
+    """systemd as process 1 of a copy of this machine's files, with the units of deploy/systemd."""
+
+    def __init__(self, top, ducc, configuration, log):
+        os.mkdir(top)
+        with open(log, "wb") as out:
+            self.process = subprocess.Popen(
+                ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--cgroup", "bash", "-c", BOOT, "bash", top,
+                 ducc, UNITS, configuration], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def leader(self):
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children", encoding="ascii") as children:
+            return children.read().split()[0]
+
+    def call(self, script):
+        try:
+            done = subprocess.run(["nsenter", "--target", self.leader(), "--mount", "--pid", "--cgroup", "--root", "--wd", "sh", "-c", script],
+                                  capture_output=True, text=True, timeout=30, check=False)
+        except (IndexError, FileNotFoundError):
+            return ""       # it has not begun
+        return done.stdout.strip()
+
+    def show(self, what):
+        return self.call(f"systemctl show --property {what} --value ducc.service")
+
+    def close(self):
+        self.process.kill()     # and with it process 1 of the machine
+        self.process.wait()
+
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    got = []
+
+    def do_POST(self):  # noqa: N802
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        right = "sha256=" + hmac.new(b"a secret", body, hashlib.sha256).hexdigest()
+        self.got.append((self.headers["X-Hub-Signature-256"] == right, json.loads(body)["action"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class BootTest(ServiceTest):
+    """The unit under a real systemd: hardened, with its credentials, watched."""
+
+    def configuration(self, name):
+        hook = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+        threading.Thread(target=hook.serve_forever, daemon=True).start()
+        self.addCleanup(hook.server_close)
+        self.addCleanup(hook.shutdown)
+        folder = self.path("etc")
+        os.mkdir(folder)
+        files = {"hook.secret": "a secret\n",
+                 "list.yaml": json.dumps({"version": 2, "lists": [{"repository": "/var/lib/images", "images": [f"http://{name}"]}]}),
+                 "ducc.yaml": json.dumps({"service": {"interval": "10s"}, "lists": [{"source": "list.yaml"}], "notifications": {"webhooks": [{
+                     "url": f"http://127.0.0.1:{hook.server_address[1]}/", "secret_file": "$CREDENTIALS_DIRECTORY/hook.secret"}]}})}
+        for file, text in files.items():
+            with open(os.path.join(folder, file), "w", encoding="utf-8") as out:
+                out.write(text)
+        return folder
+
+    def test_the_unit(self):
+        source = self.misbehaving()
+        name = f"{source.host}/a/b:1"
+        add(source, "a/b", "1", Image([layer("one")]))
+        machine = Machine(self.path("machine"), self.ducc().binary, self.configuration(name), self.path("boot.log"))
+        self.addCleanup(machine.close)
+        self.wait_for(lambda: machine.call(f"test -d /var/lib/images/{name} && echo yes") == "yes", message="publishing")
+        self.assertEqual((machine.show("ActiveState"), machine.show("Type")), ("active", "notify"))
+        self.wait_for(lambda: machine.show("StatusText") == "everything is up to date")
+        self.wait_for(lambda: Hook.got)
+        self.assertEqual(Hook.got, [(True, "publish_flat_image")])
+        pid = machine.show("MainPID")
+        self.assertEqual(machine.call(f"readlink /proc/{pid}/ns/mnt"), machine.call("readlink /proc/1/ns/mnt"),
+                         "mounts that cvmfs_server makes would not reach the machine")
+        self.assertIn("Seccomp:\t2", machine.call(f"cat /proc/{pid}/status"))
+        published, = [json.loads(line) for line in machine.call("journalctl -u ducc -o json").splitlines() if ": published" in line]
+        self.assertEqual((published["IMAGE"], published["REGISTRY"], published["REPOSITORY"], published["PRIORITY"]),
+                         (name, source.host, "/var/lib/images", "6"))
+        machine.call("systemctl reload ducc")
+        self.assertEqual((machine.show("ActiveState"), machine.show("MainPID")), ("active", pid))
+        machine.call(f"kill -STOP {pid}")
+        self.wait_for(lambda: machine.show("NRestarts") == "1" and machine.show("ActiveState") == "active", message="the watchdog")
+        self.assertNotEqual(machine.show("MainPID"), pid)
+        machine.call("systemctl stop ducc")
+        self.assertEqual((machine.show("ActiveState"), machine.show("Result")), ("inactive", "success"))
+        machine.call("echo nonsense > /etc/ducc/ducc.yaml; systemctl start ducc; sleep 2")
+        self.assertEqual((machine.show("ActiveState"), machine.show("ExecMainStatus"), machine.show("NRestarts")), ("failed", "2", "0"))
 
 
 if __name__ == "__main__":
