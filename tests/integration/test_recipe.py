@@ -202,7 +202,7 @@ images:
     def test_suspended(self):
         self.image("a/b", "1")
         result = self.run_recipe("version: 2\nrepository: DIR/repo\nimages:\n- {image: HOST/a/b:1, suspend: yes}\n")
-        self.assertIn("1 entries are suspended", result.stderr)
+        self.assertIn("1 entry is suspended", result.stderr)
         self.assertEqual([], self.server.seen(""))
 
     def test_excluded_and_suspended_images_are_not_published(self):
