@@ -294,6 +294,26 @@ static int compare_with_plan(struct verifier *v, const char *name, struct publis
     return result;
 }
 
+/* Of a repository without layers nothing says what its trees should hold: they must be there. */
+static int verify_without_layers(struct verifier *v, const char *name, const struct image *image,
+                                 struct error *err)
+{
+    mode_t type;
+    _cleanup_free_ char *flat = layout_flat(&image->config_digest);
+    if (!v->has_flat)
+        return 0;
+    if (published_type(v->repository, flat, &type, err) < 0)
+        return -1;
+    if (!S_ISDIR(type)) {
+        findings_add(v->findings, FOUND_FLAT, name, flat, "it is missing");
+        needs_registry(v, name, "");
+    } else if (!string_list_has(&v->linked, name) && !image->multiarch.directory) {
+        findings_add(v->findings, FOUND_NAME, name, name, "it is missing, or leads elsewhere");
+        needs_registry(v, name, "");
+    }
+    return 0;
+}
+
 static int verify_image(struct verifier *v, const char *name, struct error *err)
 {
     struct published_image p;
@@ -303,8 +323,11 @@ static int verify_image(struct verifier *v, const char *name, struct error *err)
     if (cancel_check(err) < 0)
         return -1;
     if (published_image_load(v->repository, name, &options, &p, &why) < 0) {
-        report_failure(v, name, &p, &why);
         v->incomplete = true;
+        if (p.failure == FAILED_LAYER && !v->has_layers)
+            result = verify_without_layers(v, name, &p.image, err);
+        else
+            report_failure(v, name, &p, &why);
         error_release(&why);
     } else {
         find_leader(v, &p.image);

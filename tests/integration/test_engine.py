@@ -50,6 +50,11 @@ class EngineTest(IntegrationTest):
     def test_chain_and_flat_image(self):
         self.each(lambda case, expected: self.assert_published(self.cases.repository, case, expected))
 
+    def test_verified(self):
+        for repository in (self.cases.repository, self.cases.merged):
+            result = self.ducc().run("verify", "--content", repository, check=0)
+            self.assertIn(f"{len(CASES)} names looked at, 0 findings", result.stdout)
+
     def test_stand_in(self):
         backend = StandIn(self.scratch)
         self.cases.publish(backend.argument, ducc=self.ducc(backend))

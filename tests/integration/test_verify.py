@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 from backends import on_every_backend
-from harness import IntegrationTest, Registry, TarBuilder, tree
+from harness import Image, IntegrationTest, Registry, TarBuilder, tree
 from published import CATALOG, hexadecimal, layer_place, place, plain_whiteouts
 from ducc import Ducc
 
@@ -284,6 +284,24 @@ class VerifyTest(IntegrationTest):
         self.assertIn("3 names looked at, 0 findings", ducc.run("verify", "--content", backend.argument, check=0).stdout)
         self.assert_same_tree(expected, self.contents(backend.view))
         backend.assert_sound(self)
+
+    def test_other_ways_to_publish(self):
+        """What was left out on purpose is no defect."""
+        registry = self.registry()
+        odd = TarBuilder().file("secret", b"x", 0o000).dir("closed", 0o600).bytes()
+        images = [Image([BASE, odd]), Image([BASE, TOP, odd], architecture="arm64")]
+        registry.push_index("a/m", "1", images)
+        ways = [["--chains", "all"], ["--chains", "none"], ["--skip-flat"], ["--podman", "none"], ["--podman", "merged"], ["--fix-perms"],
+                ["--skip-layers", "--podman", "none"], ["--platform", "linux/amd64", "--platform", "linux/arm64"]]
+        for options in ways:
+            with self.subTest(options):
+                shutil.rmtree(self.path("repo"), ignore_errors=True)
+                ducc = self.ducc()
+                ducc.run("convert", "--repo", self.path("repo"), *options, f"http://{registry.host}/a/m:1", check=True)
+                self.assertEqual(self.findings(ducc, "--content", check=0), [])
+                if "--skip-flat" not in options:
+                    shutil.rmtree(self.path("repo", place("flat", images[0].config_digest)))
+                    self.assertIn("flat", {one["kind"] for one in self.findings(ducc, check=1)})
 
     def test_one_image(self):
         """Only what belongs to it is looked at; a name that is not there is an error."""

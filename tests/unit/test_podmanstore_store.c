@@ -379,11 +379,32 @@ static void test_podman_store__docker_hub(void **state)
     }
 }
 
+/* Records are the other store's; names that were there stay, and one that the other has moves. */
+static void test_podman_store__merge(void **state)
+{
+    (void)state;
+    struct podman_store store =
+        store_of("[{\"id\":\"a\",\"names\":[\"x:1\",\"x:2\"],\"layer\":\"old\"},"
+                 "{\"id\":\"b\",\"names\":[\"x:3\"]}]",
+                 "[{\"id\":\"l\",\"parent\":\"wrong\"},{\"id\":\"m\"}]");
+    struct podman_store other = store_of("[{\"id\":\"a\",\"names\":[\"x:3\"],\"layer\":\"new\"}]",
+                                         "[{\"id\":\"l\",\"parent\":\"m\"}]");
+    podman_store_merge(&store, &other);
+    assert_images(&store, "[{\"id\":\"a\",\"names\":[\"x:3\",\"x:1\",\"x:2\"],\"layer\":\"new\","
+                          "\"names-history\":[]},"
+                          "{\"id\":\"b\",\"names\":[]}]");
+    _cleanup_free_ char *layers = podman_store_layers_text(&store);
+    assert_same_text("layers.json", layers, "[{\"id\":\"l\",\"parent\":\"m\"},{\"id\":\"m\"}]");
+    podman_store_release(&store);
+    podman_store_release(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_podman_store__empty_lists),
         cmocka_unit_test(test_podman_store__bad_lists),
+        cmocka_unit_test(test_podman_store__merge),
         cmocka_unit_test(test_podman_store__odd_records_stay_as_they_are),
         cmocka_unit_test(test_podman_store__a_record_twice_is_kept_once),
         cmocka_unit_test(test_podman_store__layer_fields),
