@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import select
+import signal
 import subprocess
 import tempfile
 import time
@@ -19,7 +20,7 @@ class Chromium:
         self._number, self._pending, self._events = 0, b"", []
 
     def __enter__(self):
-        self._profile = tempfile.TemporaryDirectory(prefix="chromium-")
+        self._profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
         there, self._in = os.pipe()
         self._out, back = os.pipe()
         # It reads commands on descriptor 3 and answers on 4.
@@ -44,6 +45,10 @@ class Chromium:
         os.close(self._in)
         os.close(self._out)
         stop_process(self._process)
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)    # its helpers, which write into the profile
+        except ProcessLookupError:
+            pass
         self._profile.cleanup()
 
     # The protocol -------------------------------------------------------------------------------------------------

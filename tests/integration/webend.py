@@ -107,9 +107,12 @@ class WebTest(ServiceTest):
         return self.get("/api/v1/status")["events"]
 
     def stored(self):
-        return sum(self.counts()[state] for state in ("waiting", "taken", "done"))
+        counts = self.counts()
+        return sum(counts[state] for state in ("waiting", "taken", "done"))
 
     def wait_events_done(self, done, seconds=60):
         """All that were stored have been acted on."""
-        return self.wait_for(lambda: self.counts() == {**self.counts(), "waiting": 0, "taken": 0, "done": done},
-                             self.daemon_, seconds, f"{done} events done")
+        def all_done():
+            counts = self.counts()
+            return (counts["waiting"], counts["taken"], counts["done"]) == (0, 0, done)
+        return self.wait_for(all_done, self.daemon_, seconds, f"{done} events done")
