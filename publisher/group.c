@@ -273,6 +273,7 @@ static void put_back(struct committer *c, struct group *g, struct error *err)
     }
     if (c->not_before == 0)
         log_warning("%s; %zu images wait for the end of it", err->message, c->ready.count);
+    c->slow_are_next = false; /* nobody has had his turn */
     c->not_before = clock_monotonic() + BUSY_PAUSE_SECONDS;
     error_release(err);
 }
