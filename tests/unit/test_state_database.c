@@ -95,7 +95,6 @@ static void make_old(const char *dir, int version)
 
 static void assert_tables_alike(struct database *old, const char *dir)
 {
-    _cleanup_error_ struct error err = ERROR_INIT;
     _cleanup_free_ char *fresh = path_join(dir, "fresh");
     _cleanup_database_ struct database *new = open_ok(fresh, DATABASE_WRITE);
     _cleanup_free_ char *attach = xasprintf("ATTACH '%s/state.db' AS fresh", fresh);
