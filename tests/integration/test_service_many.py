@@ -115,7 +115,7 @@ class ManyImagesTest(ServiceTest):
 
     def assert_told(self, ducc):
         """Each image is in the state that its registry explains."""
-        listed = json.loads(ducc.run("status", "--json", check=True).stdout)["images"]
+        listed = json.loads(ducc.run("status", "--json", check=1).stdout)["images"]    # 1: some failed
         of = {registry.host: [one for one in listed if one["name"].startswith(registry.host)]
               for registry in (self.one, self.other, self.hanging, self.broken, self.unknown)}
         for registry in (self.one, self.other):
