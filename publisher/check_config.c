@@ -1,7 +1,7 @@
 #include "publisher/check_config.h"
 
 #include "base/memory.h"
-#include "publisher/access.h"
+#include "config/access.h"
 
 #include <stdio.h>
 

@@ -2,9 +2,9 @@
 
 #include "base/json.h"
 #include "base/memory.h"
-#include "publisher/access.h"
+#include "config/access.h"
 #include "publisher/recipe_source.h"
-#include "publisher/wanted_names.h"
+#include "worker/wanted_names.h"
 #include "wishlist/difference.h"
 
 #include <string.h>

@@ -3,7 +3,7 @@
 #include "base/digest.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "publisher/access.h"
+#include "config/access.h"
 #include "publisher/lint_online.h"
 #include "wishlist/git_tree.h"
 #include "wishlist/lint.h"

@@ -2,8 +2,8 @@
 
 #include "base/json.h"
 #include "base/memory.h"
-#include "publisher/access.h"
-#include "publisher/preview.h"
+#include "config/access.h"
+#include "worker/preview.h"
 #include "publisher/recipe_source.h"
 
 #include <string.h>

@@ -3,7 +3,7 @@
 #define PUBLISHER_COMMANDS_PLAN_H
 
 #include "publisher/convert.h"
-#include "publisher/wishes.h"
+#include "worker/wishes.h"
 
 struct plan_options {
     char *const *recipes; /* files, URLs, git repositories */

@@ -1,7 +1,7 @@
 #include "publisher/commands_registry.h"
 
 #include "base/memory.h"
-#include "publisher/access.h"
+#include "config/access.h"
 #include "repository/documents.h"
 #include "wishlist/glob.h"
 

@@ -3,8 +3,8 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/memory.h"
-#include "publisher/recorder.h"
-#include "publisher/workers.h"
+#include "worker/recorder.h"
+#include "worker/workers.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "publisher/committer.h"
+#include "worker/committer.h"
 #include "repository/removal.h"
 #include "state/database.h"
 #include "state/lists.h"

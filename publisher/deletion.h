@@ -1,7 +1,7 @@
 /*
  * Taking away: what `ducc gc`, `ducc remove` and `ducc restore` do (docs/deletion.md).
  *
- * gc works in this order: names that may go (publisher/retention.h) are removed; the repository is
+ * gc works in this order: names that may go (config/retention.h) are removed; the repository is
  * marked (repository/mark.h); what no name reaches, and has not for the grace period, is swept
  * (repository/sweep.h), one commit at a time. It changes the repository in turns (state/turn.h) of
  * one commit, so that publishing waits for no more than that; if somebody published meanwhile, the
@@ -13,8 +13,8 @@
 #define PUBLISHER_DELETION_H
 
 #include "publisher/convert.h"
-#include "publisher/notifier.h"
-#include "publisher/retention.h"
+#include "config/notifier.h"
+#include "config/retention.h"
 #include "repository/sweep.h"
 
 #define GRACE_SECONDS ((int64_t)7 * 86400) /* unless somebody says otherwise */

@@ -7,7 +7,7 @@
 #ifndef PUBLISHER_HEARD_H
 #define PUBLISHER_HEARD_H
 
-#include "publisher/resolve.h"
+#include "worker/resolve.h"
 #include "state/events.h"
 #include "wishlist/source_url.h"
 

@@ -3,7 +3,7 @@
 #ifndef PUBLISHER_RECIPE_SOURCE_H
 #define PUBLISHER_RECIPE_SOURCE_H
 
-#include "publisher/config.h"
+#include "config/config.h"
 #include "wishlist/recipe.h"
 #include "wishlist/source.h"
 

@@ -5,10 +5,10 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/notify.h"
-#include "publisher/recorder.h"
+#include "worker/recorder.h"
 #include "publisher/watched_list.h"
 #include "publisher/web_end.h"
-#include "publisher/workers.h"
+#include "worker/workers.h"
 #include "state/state.h"
 
 #include <pthread.h>

@@ -19,7 +19,7 @@
 #ifndef PUBLISHER_SERVICE_H
 #define PUBLISHER_SERVICE_H
 
-#include "publisher/config.h"
+#include "config/config.h"
 #include "publisher/convert.h"
 
 enum service_mode {

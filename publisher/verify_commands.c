@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "publisher/rebuild.h"
+#include "worker/rebuild.h"
 #include "repository/documents.h"
 #include "repository/published_image.h"
 #include "repository/verify.h"

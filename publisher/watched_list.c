@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "publisher/recipe_source.h"
-#include "publisher/recorder.h"
+#include "worker/recorder.h"
 
 #include <stdlib.h>
 #include <string.h>

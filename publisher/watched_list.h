@@ -12,11 +12,11 @@
 #ifndef PUBLISHER_WATCHED_LIST_H
 #define PUBLISHER_WATCHED_LIST_H
 
-#include "publisher/access.h"
-#include "publisher/config.h"
+#include "config/access.h"
+#include "config/config.h"
 #include "publisher/event_desk.h"
-#include "publisher/wishes.h"
-#include "publisher/workers.h"
+#include "worker/wishes.h"
+#include "worker/workers.h"
 
 #include <pthread.h>
 

@@ -11,7 +11,7 @@
 #ifndef PUBLISHER_WEB_END_H
 #define PUBLISHER_WEB_END_H
 
-#include "publisher/config_web.h"
+#include "config/config_web.h"
 #include "publisher/event_desk.h"
 
 struct web_end;

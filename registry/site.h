@@ -1,6 +1,6 @@
 /*
  * What the site says about registries: which may be asked at all, how each is reached, and how hard
- * it may be worked. Filled once (publisher/config.h reads the operator's file, credentials.h the
+ * it may be worked. Filled once (config/config.h reads the operator's file, credentials.h the
  * environment), then read by any number of threads.
  *
  * Registries are compared by their canonical names: lower case, without the default port 443,

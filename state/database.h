@@ -3,7 +3,7 @@
  *
  * It is a cache with a history. What is published stands in the repository; what the database adds
  * is when, how long, why not, who asked, and what was heard and not yet acted on. If it is lost, it
- * is made again from the repository (publisher/rebuild.h), without the history.
+ * is made again from the repository (worker/rebuild.h), without the history.
  *
  *     struct database *db;
  *     if (database_open(dir, DATABASE_WRITE, &db, err) < 0)

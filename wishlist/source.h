@@ -58,7 +58,7 @@ struct source_credential {
     char *passphrase_file;
 };
 
-/* What the operator says about sources (publisher/config.h). */
+/* What the operator says about sources (config/config.h). */
 struct source_settings {
     struct source_credential *credentials;
     size_t credential_count, credential_capacity;
