@@ -107,6 +107,9 @@ class PollTest(ServiceTest):
                 out.write(re.sub(r"^( *)# ((?:  )*(?:[a-z_]+:|- ))", r"\1\2", line).replace("lists/local.yaml", "local.yaml"))
         with open(self.path("local.yaml"), "w", encoding="utf-8") as out:
             json.dump({"version": 2, "lists": [{"repository": "r.example.org", "images": ["quay.io/a/b:1"]}]}, out)
+        for secret in ("git.token", "refresh.token", "harbor.secret", "gitlab.secret"):
+            with open(os.open(self.path(secret), os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="ascii") as out:
+                out.write("0123456789abcdef0123456789abcdef\n")
         result = self.ducc().run("check-config", "--config", self.path("all.yaml"), state=False)
         self.assertEqual(result.status, 0, result.stdout + result.stderr)
         self.assertRegex(result.stdout, r"3 lists, 0 wrong entries\n$")
