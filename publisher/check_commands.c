@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "worker/beside.h"
 #include "state/state.h"
 #include "state/turn.h"
 #include "repository/verify.h"
@@ -77,7 +78,7 @@ enum exit_status verify_layers_command(const struct check_options *o, struct err
 {
     struct repository *r;
     struct layer_findings found = {0};
-    if (repository_open(o->repository, &r, err) < 0)
+    if (open_beside(o->repository, o->state_dir, &r, err) < 0)
         return EXIT_USAGE;
     enum exit_status status = look(r, o, &found, err);
     if (status == EXIT_OK) {
@@ -134,7 +135,7 @@ enum exit_status repair_layers_command(const struct check_options *o, struct err
     struct turn turn _cleanup_turn_ = TURN_INIT;
     struct layer_findings found = {0};
     enum exit_status status = EXIT_REPOSITORY;
-    if (repository_open(o->repository, &r, err) < 0)
+    if (open_beside(o->repository, o->state_dir, &r, err) < 0)
         return EXIT_USAGE;
     if (state_open(o->state_dir, NULL, o->repository, &state, err) == 0 &&
         turn_take(state.dir, 0, &turn, err) == 0 && repository_begin(r, state.journal, err) == 0)

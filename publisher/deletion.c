@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "worker/beside.h"
 #include "worker/committer.h"
 #include "repository/removal.h"
 #include "state/database.h"
@@ -346,7 +347,7 @@ static int check_there(const struct repository *r, struct error *err)
 static int open_deletion(struct deletion *d, struct error *err)
 {
     enum database_access access = d->o->dry_run ? DATABASE_READ : DATABASE_WRITE;
-    if (repository_open(d->o->repository, &d->repository, err) < 0 ||
+    if (open_beside(d->o->repository, d->o->state_dir, &d->repository, err) < 0 ||
         check_there(d->repository, err) < 0 || open_state(d, err) < 0)
         return -1;
     d->key = repository_key(d->o->repository);

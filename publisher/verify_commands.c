@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "worker/beside.h"
 #include "worker/rebuild.h"
 #include "repository/documents.h"
 #include "repository/published_image.h"
@@ -161,7 +162,7 @@ enum exit_status verify_command(const struct verify_command_options *o, struct e
     struct findings found = {0};
     struct verify_report report;
     enum exit_status status = EXIT_REPOSITORY;
-    if (repository_open(o->repository, &r, err) < 0)
+    if (open_beside(o->repository, o->convert->worker.state_dir, &r, err) < 0)
         return EXIT_USAGE;
     if (look(r, o, NULL, &found, &report, err) == 0 &&
         (!o->against_registry || ask_registries(r, o, &found, err) == 0)) {
@@ -188,7 +189,7 @@ struct work {
 static int begin(struct work *w, struct error *err)
 {
     w->state = (struct state){.lock_fd = -1};
-    if (repository_open(w->o->repository, &w->repository, err) < 0 ||
+    if (open_beside(w->o->repository, w->o->convert->worker.state_dir, &w->repository, err) < 0 ||
         state_open(w->o->convert->worker.state_dir, NULL, w->o->repository, &w->state, err) < 0)
         return -1;
     return repository_begin(w->repository, w->state.journal, err);

@@ -417,22 +417,34 @@ static int cvmfs_commit(struct repository *r, const struct changeset *cs,
 
 /* ---- ordinary transactions ---- */
 
+/* One that begins or ends a revision. */
+static int run_alone(struct repository *r, const char *const *argv, struct error *err)
+{
+    repository_exclude_readers(r);
+    int result = cvmfs_run(argv, NULL, err);
+    repository_admit_readers(r);
+    return result;
+}
+
+static int abort_alone(struct repository *r, struct error *err)
+{
+    repository_exclude_readers(r);
+    int result = cvmfs_abort(r, err);
+    repository_admit_readers(r);
+    return result;
+}
+
 static int run_transaction(struct repository *r, int (*work)(void *arg, struct error *err),
                            void *arg, struct error *err)
 {
     const char *const start[] = {"cvmfs_server", "transaction", r->name, NULL};
     const char *const finish[] = {"cvmfs_server", "publish", r->name, NULL};
-    if (cvmfs_run(start, NULL, err) < 0)
+    if (run_alone(r, start, err) < 0)
         return -1;
-    if (work(arg, err) == 0) {
-        repository_exclude_readers(r);
-        int result = cvmfs_run(finish, NULL, err);
-        repository_admit_readers(r);
-        if (result == 0)
-            return 0;
-    }
+    if (work(arg, err) == 0 && run_alone(r, finish, err) == 0)
+        return 0;
     _cleanup_error_ struct error again = ERROR_INIT;
-    if (cvmfs_abort(r, &again) < 0)
+    if (abort_alone(r, &again) < 0)
         error_wrap(err, "(and its transaction could not be aborted: %s)", again.message);
     return -1;
 }

@@ -237,15 +237,26 @@ static bool has_hash(const struct layer_entry *e)
     return memcmp(e->content, none, sizeof none) != 0;
 }
 
+static int hash_file(const struct repository *r, const char *full, const char *what,
+                     struct digest *out, struct error *err)
+{
+    repository_reading_begin(r);
+    int fd = open(full, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int result = fd < 0 ? -1 : digest_of_fd(fd, what, out, err);
+    if (fd >= 0)
+        close(fd);
+    repository_reading_end(r);
+    return result;
+}
+
 static int check_content(struct visit *v, const struct change *c, const char *full,
                          struct error *err)
 {
     struct digest got;
     if (!v->compare->content || !has_hash(c->entry))
         return 0;
-    _cleanup_close_ int fd = open(full, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     _cleanup_free_ char *q = quoted(c->path);
-    if (fd < 0 || digest_of_fd(fd, q, &got, err) < 0) {
+    if (hash_file(v->compare->repository, full, q, &got, err) < 0) {
         error_release(err);
         return found(v, kind_of(v, c->path), c->path, "it cannot be read");
     }
@@ -318,7 +329,8 @@ static int check_change(void *arg, const struct change *c, struct error *err)
         string_list_add(&v->expected, c->path);
     if (v->leave && c->entry)
         return 0;
-    if (lstat(full, &st) < 0 && errno != ENOENT && errno != ENOTDIR)
+    if (repository_lstat(v->compare->repository, full, &st) < 0 && errno != ENOENT &&
+        errno != ENOTDIR)
         return found(v, FOUND_UNREADABLE, c->path, strerror(errno));
     if (is_deletion(c))
         return check_deletion(v, c, &st);
@@ -366,7 +378,7 @@ static int look_for_more(struct visit *v, const char *dir, struct error *err)
         struct stat st;
         _cleanup_free_ char *path = path_join(dir, entries.items[i]);
         _cleanup_free_ char *full = path_join(v->compare->repository->view, path);
-        if (lstat(full, &st) < 0)
+        if (repository_lstat(v->compare->repository, full, &st) < 0)
             continue;
         bool known = string_list_has(&v->expected, path);
         if (!known && !may_be_there(v, path, &st))

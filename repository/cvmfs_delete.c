@@ -33,7 +33,7 @@ static int run_ingest(const struct repository *r, const char *const *argv, struc
     return result;
 }
 
-static int delete_once(const struct repository *r, const char *const *paths, size_t count,
+static int delete_once(struct repository *r, const char *const *paths, size_t count,
                        struct error *err)
 {
     _cleanup_free_ const char **argv = xcalloc(2 * count + 4, sizeof *argv);
@@ -47,7 +47,10 @@ static int delete_once(const struct repository *r, const char *const *paths, siz
     argv[n++] = r->name;
     if (cvmfs_check_free(r, err) < 0)
         return -1;
-    return cvmfs_end_ingest(r, run_ingest(r, argv, err), err);
+    repository_exclude_readers(r);
+    int result = cvmfs_end_ingest(r, run_ingest(r, argv, err), err);
+    repository_admit_readers(r);
+    return result;
 }
 
 /* What ingest did not find it leaves, with a warning and exit status 0. */

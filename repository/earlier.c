@@ -69,10 +69,9 @@ static char *newest_sibling(const struct repository *r, const char *dir)
     size_t len = repository_len(name), seen = 0;
     char *newest = NULL;
     int64_t newest_time = INT64_MIN;
+    repository_reading_begin(r);
     DIR *d = opendir(folder);
-    if (!d)
-        return NULL;
-    for (struct dirent *e; (e = readdir(d)) && seen < LIMIT_TAGS;) {
+    for (struct dirent *e; d && (e = readdir(d)) && seen < LIMIT_TAGS;) {
         if (repository_len(e->d_name) != len || memcmp(e->d_name, name, len) != 0 ||
             !e->d_name[len])
             continue;
@@ -86,7 +85,9 @@ static char *newest_sibling(const struct repository *r, const char *dir)
         newest = path_join(parent, e->d_name);
         newest_time = st.st_mtim.tv_sec;
     }
-    closedir(d);
+    if (d)
+        closedir(d);
+    repository_reading_end(r);
     return newest;
 }
 

@@ -77,7 +77,10 @@ static void offer_earlier(struct search *s, const struct digest *blob, size_t *e
     _cleanup_error_ struct error why = ERROR_INIT;
     struct known_source source = {
         .owned = true, .home = layerfs, .may_link = may_link, .arg = s->p};
-    if (layer_index_open_copy(path, s->p->scratch, &source.index, &why) < 0) {
+    repository_reading_begin(s->p->repository);
+    int opened = layer_index_open_copy(path, s->p->scratch, &source.index, &why);
+    repository_reading_end(s->p->repository);
+    if (opened < 0) {
         log_debug("layer %s of an earlier version is not looked at: %s", digest_text(blob).s,
                   why.message);
         return;

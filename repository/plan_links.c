@@ -13,10 +13,12 @@
 /* CernVM-FS's smallest chunk is far larger than this. */
 #define CHUNKED_MIN_BYTES ((uint64_t)1 << 20)
 
-static bool is_chunked(const char *path)
+static bool is_chunked(const struct repository *r, const char *path)
 {
     char chunks[32];
+    repository_reading_begin(r);
     ssize_t len = getxattr(path, "user.chunks", chunks, sizeof chunks - 1);
+    repository_reading_end(r);
     if (len < 0)
         return false; /* not CernVM-FS, or too old to keep chunks */
     chunks[len] = '\0';
@@ -29,10 +31,11 @@ bool planner_can_link(const struct repository *r, const char *path, const struct
     struct stat st;
     /* A directory that is not root's: files belong to whoever published them. */
     bool owners = r->backend == &cvmfs_backend || geteuid() == 0;
-    return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == e->size &&
-           (st.st_mode & 07777) == e->mode && st.st_mtim.tv_sec == e->mtime &&
+    return repository_lstat(r, path, &st) == 0 && S_ISREG(st.st_mode) &&
+           (uint64_t)st.st_size == e->size && (st.st_mode & 07777) == e->mode &&
+           st.st_mtim.tv_sec == e->mtime &&
            (!owners || (st.st_uid == e->uid && st.st_gid == e->gid)) &&
-           (e->size < CHUNKED_MIN_BYTES || !is_chunked(path));
+           (e->size < CHUNKED_MIN_BYTES || !is_chunked(r, path));
 }
 
 /* The directory of a layer's files, in the file system. Owned. */
@@ -60,7 +63,7 @@ bool plan_layer_has_chunks(const struct repository *r, const struct layer *layer
         if (e->type != ENTRY_FILE || e->primary != i || e->size < CHUNKED_MIN_BYTES)
             continue;
         _cleanup_free_ char *path = file_path(root, &layer->index, e);
-        found = is_chunked(path);
+        found = is_chunked(r, path);
     }
     return found;
 }

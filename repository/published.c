@@ -23,23 +23,30 @@ static char *view_path(const struct repository *r, const char *path)
     return path_join(r->view, path);
 }
 
-int published_list(const struct repository *r, const char *path, struct string_list *out,
-                   struct error *err)
+/* errno of the first failure, or 0. */
+static int read_names(const char *full, struct string_list *out)
 {
-    _cleanup_free_ char *full = view_path(r, path);
     DIR *dir = opendir(full);
-    if (!dir && (errno == ENOENT || errno == ENOTDIR))
-        return 0;
     if (!dir)
-        return error_set_errno(err, ERROR_IO, errno, "%s: cannot read", full);
+        return errno;
     errno = 0;
     for (struct dirent *e; (e = readdir(dir)); errno = 0)
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             string_list_add(out, e->d_name);
-    int saved = errno;
+    int saved = errno; /* half a list would look as if the rest were not there */
     closedir(dir);
-    if (saved != 0) /* half a list would look as if the rest were not there */
-        return error_set_errno(err, ERROR_IO, saved, "%s: cannot read", full);
+    return saved;
+}
+
+int published_list(const struct repository *r, const char *path, struct string_list *out,
+                   struct error *err)
+{
+    _cleanup_free_ char *full = view_path(r, path);
+    repository_reading_begin(r);
+    int why = read_names(full, out);
+    repository_reading_end(r);
+    if (why != 0 && why != ENOENT && why != ENOTDIR)
+        return error_set_errno(err, ERROR_IO, why, "%s: cannot read", full);
     string_list_sort(out);
     return 0;
 }
@@ -53,7 +60,10 @@ int published_read(const struct repository *r, const char *path, size_t max, str
                    struct error *err)
 {
     _cleanup_free_ char *full = view_path(r, path);
-    return file_read(full, max, out, err);
+    repository_reading_begin(r);
+    int result = file_read(full, max, out, err);
+    repository_reading_end(r);
+    return result;
 }
 
 int published_readlink(const struct repository *r, const char *path, struct buf *out,
@@ -61,12 +71,29 @@ int published_readlink(const struct repository *r, const char *path, struct buf 
 {
     _cleanup_free_ char *full = view_path(r, path);
     char text[PATH_MAX];
+    repository_reading_begin(r);
     ssize_t len = readlink(full, text, sizeof text);
+    repository_reading_end(r);
     if (len < 0)
         return error_set_errno(err, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_IO, errno,
                                "%s: cannot read the link", full);
     buf_add(out, text, (size_t)len);
     return 0;
+}
+
+static void begin_slice(void *arg)
+{
+    repository_reading_begin(arg);
+}
+
+static void end_slice(void *arg)
+{
+    repository_reading_end(arg);
+}
+
+struct layer_walk_guard published_guard(const struct repository *r)
+{
+    return (struct layer_walk_guard){begin_slice, end_slice, (void *)(uintptr_t)r};
 }
 
 bool digest_of_name(const char *name, struct digest *out)

@@ -10,6 +10,7 @@
 
 #include "base/digest.h"
 #include "base/string_list.h"
+#include "layers/walk.h"
 #include "podmanstore/podman_store.h"
 #include "repository/repository.h"
 
@@ -23,6 +24,8 @@ MUST_CHECK int published_read(const struct repository *repository, const char *p
                               struct buf *out, struct error *err);
 MUST_CHECK int published_readlink(const struct repository *repository, const char *path,
                                   struct buf *out, struct error *err);
+/* For walks of published trees: each slice is one of repository_reading_begin(). */
+struct layer_walk_guard published_guard(const struct repository *repository);
 
 /* A folder's name as a digest: 64 hex digits, or 128. False if it is none. */
 bool digest_of_name(const char *name, struct digest *out);

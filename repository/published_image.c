@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/path.h"
-#include "layers/walk.h"
 #include "repository/published.h"
 
 #include <ctype.h>
@@ -219,7 +218,8 @@ static int walk_layer(const struct repository *r, struct image_layer *l, const c
                                          .diff_id = l->diff_id,
                                          .compressed_size = l->descriptor->blob.size,
                                          .diff_size = published_diff_size(r, folder),
-                                         .hash = hash};
+                                         .hash = hash,
+                                         .guard = published_guard(r)};
     return layer_walk(root, &options, &l->layer, err);
 }
 
@@ -229,7 +229,10 @@ static int open_index(const struct repository *r, struct image_layer *l, const c
     _cleanup_free_ char *index = path_join(folder, ".metadata/index");
     _cleanup_free_ char *path = path_join(r->view, index);
     l->layer = (struct layer){.blob = l->descriptor->blob.digest, .data_fd = -1};
-    if (layer_index_open_copy(path, scratch, &l->layer.index, err) < 0)
+    repository_reading_begin(r);
+    int opened = layer_index_open_copy(path, scratch, &l->layer.index, err);
+    repository_reading_end(r);
+    if (opened < 0)
         return -1;
     struct digest got = layer_index_diff_id(&l->layer.index);
     if (digest_equal(&got, &l->diff_id))

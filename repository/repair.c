@@ -6,10 +6,9 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "layers/stack.h"
-#include "layers/walk.h"
 #include "repository/image.h"
+#include "repository/published.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -105,23 +104,17 @@ static int read_manifest(struct repair *r, const char *path, struct error *err)
 
 static int read_manifests(struct repair *r, const char *dir, struct error *err)
 {
-    _cleanup_free_ char *full = repository_path(r->repository, dir);
-    DIR *d = opendir(full);
-    int result = 0;
-    if (!d)
-        return errno == ENOENT ? 0 : error_set_errno(err, ERROR_IO, errno, "%s: cannot read", full);
-    for (struct dirent *e; result == 0 && (e = readdir(d));) {
+    _cleanup_string_list_ struct string_list names = STRING_LIST_INIT;
+    int result = published_list(r->repository, dir, &names, err);
+    for (size_t i = 0; result == 0 && i < names.count; i++) {
         mode_t type;
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
-        _cleanup_free_ char *path = path_join(dir, e->d_name);
+        _cleanup_free_ char *path = path_join(dir, names.items[i]);
         result = repository_type(r->repository, path, &type, err);
         if (result == 0 && S_ISDIR(type))
             result = read_manifests(r, path, err);
-        else if (result == 0 && strcmp(e->d_name, "manifest.json") == 0)
+        else if (result == 0 && strcmp(names.items[i], "manifest.json") == 0)
             result = read_manifest(r, path, err);
     }
-    closedir(d);
     return result;
 }
 
@@ -138,7 +131,8 @@ static int walk_layer(const struct repair *r, const struct digest *blob, struct 
 {
     _cleanup_free_ char *layerfs = layerfs_of(blob);
     _cleanup_free_ char *root = path_join(r->repository->view, layerfs);
-    return layer_walk(root, &(struct layer_walk_options){0}, out, err);
+    struct layer_walk_options options = {.guard = published_guard(r->repository)};
+    return layer_walk(root, &options, out, err);
 }
 
 /* The deletions of the stack's top layer that its published tree lacks. */
@@ -212,7 +206,8 @@ static int note_old_files(struct repair *r, const struct digest *blob, struct er
     _cleanup_free_ char *layerfs = layerfs_of(blob);
     _cleanup_free_ char *root = path_join(r->repository->view, layerfs);
     size_t from = r->old.count;
-    if (layer_find_old_whiteouts(root, note_old, &r->old, err) < 0)
+    struct layer_walk_guard guard = published_guard(r->repository);
+    if (layer_find_old_whiteouts(root, &guard, note_old, &r->old, err) < 0)
         return -1;
     for (size_t i = from; i < r->old.count; i++) {
         char *below = r->old.items[i];

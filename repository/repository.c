@@ -22,16 +22,6 @@ static const char *cvmfs_mount(void)
     return dir && *dir ? dir : "/cvmfs";
 }
 
-/* A commit must not wait for ever behind those who read. */
-static void init_readers(struct repository *r)
-{
-    pthread_rwlockattr_t attributes;
-    pthread_rwlockattr_init(&attributes);
-    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    pthread_rwlock_init(&r->readers, &attributes);
-    pthread_rwlockattr_destroy(&attributes);
-}
-
 int repository_open(const char *name, struct repository **out, struct error *err)
 {
     if (repository_check(name, err) < 0)
@@ -42,7 +32,7 @@ int repository_open(const char *name, struct repository **out, struct error *err
     r->root = directory ? xstrdup(name) : path_join(cvmfs_mount(), name);
     r->view = directory ? xstrdup(name) : xasprintf("%s/%s/rdonly", cvmfs_spool_root(), name);
     r->backend = directory ? &directory_backend : &cvmfs_backend;
-    init_readers(r);
+    readers_init(&r->readers);
     *out = r;
     return 0;
 }
@@ -59,8 +49,14 @@ void repository_free(struct repository *r)
     free(r->counter);
     free(r->note);
     free(r->cut_off);
-    pthread_rwlock_destroy(&r->readers);
+    readers_release(&r->readers);
     free(r);
+}
+
+void repository_join_readers(struct repository *r, const char *journal)
+{
+    if (r->backend == &cvmfs_backend)
+        readers_join(&r->readers, journal, false);
 }
 
 int repository_begin(struct repository *r, const char *journal, struct error *err)
@@ -69,6 +65,8 @@ int repository_begin(struct repository *r, const char *journal, struct error *er
     free(r->note);
     r->counter = xasprintf("%s.count", journal);
     r->note = xasprintf("%s.change", journal);
+    if (r->backend == &cvmfs_backend)
+        readers_join(&r->readers, journal, true);
     r->aborted = false;
     if (r->backend->begin(r, journal, err) < 0)
         return error_wrap(err, "%s %s", r->backend->noun, r->name);
@@ -302,7 +300,9 @@ int repository_readlink(const struct repository *r, const char *path, struct buf
 {
     _cleanup_free_ char *full = repository_path(r, path);
     char text[PATH_MAX];
+    repository_reading_begin(r);
     ssize_t len = readlink(full, text, sizeof text);
+    repository_reading_end(r);
     if (len >= 0)
         buf_add(out, text, (size_t)len);
     else if (errno != ENOENT && errno != ENOTDIR && errno != EINVAL)
@@ -312,29 +312,39 @@ int repository_readlink(const struct repository *r, const char *path, struct buf
 
 /* ---- readers and commits ---- */
 
-static pthread_rwlock_t *readers_of(const struct repository *r)
+static struct readers *readers_of(const struct repository *r)
 {
     return &((struct repository *)(uintptr_t)r)->readers;
 }
 
 void repository_reading_begin(const struct repository *r)
 {
-    pthread_rwlock_rdlock(readers_of(r));
+    readers_begin(readers_of(r));
 }
 
 void repository_reading_end(const struct repository *r)
 {
-    pthread_rwlock_unlock(readers_of(r));
+    int saved = errno; /* of what was read */
+    readers_end(readers_of(r));
+    errno = saved;
+}
+
+int repository_lstat(const struct repository *r, const char *full, struct stat *out)
+{
+    repository_reading_begin(r);
+    int result = lstat(full, out);
+    repository_reading_end(r);
+    return result;
 }
 
 void repository_exclude_readers(struct repository *r)
 {
-    pthread_rwlock_wrlock(&r->readers);
+    readers_exclude(&r->readers);
 }
 
 void repository_admit_readers(struct repository *r)
 {
-    pthread_rwlock_unlock(&r->readers);
+    readers_admit(&r->readers);
 }
 
 uint64_t repository_revision(const struct repository *repository)

@@ -12,9 +12,9 @@
  * One process writes to a repository at a time: the caller holds its lock (state/state.h).
  * No descriptor below the repository's root stays open between two calls.
  *
- * Any thread may read, while one commits: CernVM-FS begins and ends no revision while something is
- * open below /cvmfs, so those moments and the readers exclude each other. While the content flows,
- * which is what takes long, they go together.
+ * Any thread may read, while one commits, and any process: CernVM-FS begins and ends no revision
+ * while something is open below /cvmfs, so those moments and the readers exclude each other
+ * (repository/readers.h). While the content flows, which is what takes long, they go together.
  */
 #ifndef REPOSITORY_REPOSITORY_H
 #define REPOSITORY_REPOSITORY_H
@@ -22,8 +22,8 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "repository/changeset.h"
+#include "repository/readers.h"
 
-#include <pthread.h>
 #include <sys/stat.h>
 
 struct commit_options {
@@ -57,7 +57,7 @@ struct repository {
     /* From repository_begin(): what became of the change of somebody who was cut off, for people;
      * NULL: nobody was. */
     char *cut_off;
-    pthread_rwlock_t readers;
+    struct readers readers;
 };
 
 typedef int repository_work(int root, void *arg, struct error *err);
@@ -86,6 +86,11 @@ extern const struct repository_backend cvmfs_backend;
 /* Nothing is touched yet. */
 MUST_CHECK int repository_open(const char *name, struct repository **out, struct error *err);
 void repository_free(struct repository *repository);
+
+/* For who only reads, before the first look: exclude what other processes do with the same
+ * `journal` (see repository_begin(), which does so itself). Nothing is made, and if nobody has
+ * changed the repository with that journal yet, nothing happens. */
+void repository_join_readers(struct repository *repository, const char *journal);
 
 /* Before the first commit, with the lock held. `journal` is the path of a file in which a back end
  * notes that a commit is under way; it must live as long as the repository. What an earlier run of
@@ -141,10 +146,14 @@ uint64_t repository_revision(const struct repository *repository);
 /* The path in the file system. Owned. */
 char *repository_path(const struct repository *repository, const char *path);
 
-/* Around whatever opens something at such a path, in a thread that does not commit. The functions
- * above do so themselves; not to be nested. */
+/* Around whatever opens something at such a path, or in `view`, in a thread that does not commit.
+ * Not for long, since a commit waits for it: a directory, a file; a mark or a comparison is many
+ * such slices. The functions above, and those of repository/published.h, do so themselves; not to
+ * be nested. errno is kept. */
 void repository_reading_begin(const struct repository *repository);
 void repository_reading_end(const struct repository *repository);
+/* lstat() of such a path. */
+int repository_lstat(const struct repository *repository, const char *full, struct stat *out);
 /* For back ends: wait until nobody reads, and let nobody begin; the end of that. */
 void repository_exclude_readers(struct repository *repository);
 void repository_admit_readers(struct repository *repository);

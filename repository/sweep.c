@@ -59,12 +59,16 @@ static void measure_layer(const struct repository *r, struct sweep_unit *u)
     _cleanup_free_ char *file = xasprintf("%s/%s/.metadata/index", r->view, u->path);
     _cleanup_free_ char *json = path_join(u->path, ".metadata/layers.json");
     struct layer_index index;
-    if (layer_index_open(file, false, &index, &ignored) == 0) {
+    repository_reading_begin(r);
+    bool has_index = layer_index_open(file, false, &index, &ignored) == 0;
+    if (has_index) {
         u->bytes = index.header->data_size;
         u->entries = index.header->entry_count;
         layer_index_release(&index);
-        return;
     }
+    repository_reading_end(r);
+    if (has_index)
+        return;
     _cleanup_buf_ struct buf bytes = BUF_INIT;
     if (published_read(r, json, LIMIT_MANIFEST_BYTES, &bytes, &ignored) < 0)
         return;

@@ -2,12 +2,8 @@
 
 #include "base/memory.h"
 #include "base/path.h"
-#include "layers/walk.h"
 #include "repository/image.h"
-
-#include <dirent.h>
-#include <errno.h>
-#include <string.h>
+#include "repository/published.h"
 
 void layer_findings_release(struct layer_findings *f)
 {
@@ -39,7 +35,8 @@ static int check_layer(const struct repository *r, const struct digest *blob,
     out->checked++;
     if (type == 0) /* metadata without a tree: not this check's business */
         return 0;
-    if (layer_find_old_whiteouts(root, count_whiteout, &found, err) < 0) {
+    struct layer_walk_guard guard = published_guard(r);
+    if (layer_find_old_whiteouts(root, &guard, count_whiteout, &found, err) < 0) {
         free(found.first);
         return -1;
     }
@@ -50,42 +47,37 @@ static int check_layer(const struct repository *r, const struct digest *blob,
     return 0;
 }
 
-/* The folders of one level whose names are wanted. */
-static int each_name(const char *dir, int (*visit)(void *arg, const char *name, struct error *err),
-                     void *arg, struct error *err)
-{
-    DIR *d = opendir(dir);
-    if (!d)
-        return errno == ENOENT ? 0 : error_set_errno(err, ERROR_IO, errno, "%s: cannot read", dir);
-    int result = 0;
-    for (struct dirent *e; result == 0 && (e = readdir(d));)
-        if (e->d_name[0] != '.')
-            result = visit(arg, e->d_name, err);
-    closedir(d);
-    return result;
-}
-
 struct scan {
     const struct repository *repository;
     struct layer_findings *out;
 };
 
-static int visit_layer(void *arg, const char *name, struct error *err)
+static int visit_layer(struct scan *s, const char *name, struct error *err)
 {
-    struct scan *s = arg;
     struct digest blob;
-    _cleanup_error_ struct error ignored = ERROR_INIT;
-    _cleanup_free_ char *text = xasprintf("%s:%s", strlen(name) == 128 ? "sha512" : "sha256", name);
-    if (digest_parse(text, &blob, &ignored) < 0)
-        return 0; /* not a layer's folder */
-    return check_layer(s->repository, &blob, s->out, err);
+    /* Else it is not a layer's folder. */
+    return digest_of_name(name, &blob) ? check_layer(s->repository, &blob, s->out, err) : 0;
 }
 
-static int visit_prefix(void *arg, const char *name, struct error *err)
+static int visit_prefix(struct scan *s, const char *name, struct error *err)
 {
-    struct scan *s = arg;
-    _cleanup_free_ char *dir = xasprintf("%s/.layers/%s", s->repository->view, name);
-    return each_name(dir, visit_layer, s, err);
+    _cleanup_string_list_ struct string_list names = STRING_LIST_INIT;
+    _cleanup_free_ char *dir = path_join(".layers", name);
+    if (*name == '.')
+        return 0;
+    int result = published_list(s->repository, dir, &names, err);
+    for (size_t i = 0; result == 0 && i < names.count; i++)
+        result = visit_layer(s, names.items[i], err);
+    return result;
+}
+
+static int visit_all(struct scan *s, struct error *err)
+{
+    _cleanup_string_list_ struct string_list names = STRING_LIST_INIT;
+    int result = published_list(s->repository, ".layers", &names, err);
+    for (size_t i = 0; result == 0 && i < names.count; i++)
+        result = visit_prefix(s, names.items[i], err);
+    return result;
 }
 
 int verify_layers(const struct repository *r, const struct digest *only, size_t only_count,
@@ -96,10 +88,8 @@ int verify_layers(const struct repository *r, const struct digest *only, size_t 
     int result = 0;
     for (size_t i = 0; result == 0 && i < only_count; i++)
         result = check_layer(r, &only[i], &found, err);
-    if (only_count == 0) {
-        _cleanup_free_ char *dir = path_join(r->view, ".layers");
-        result = each_name(dir, visit_prefix, &scan, err);
-    }
+    if (only_count == 0)
+        result = visit_all(&scan, err);
     if (result < 0) {
         layer_findings_release(&found);
         return -1;

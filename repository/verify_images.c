@@ -383,7 +383,9 @@ static int verify_links(struct verifier *v, struct verify_report *report, struct
         _cleanup_free_ char *full = path_join(v->repository->view, name);
         _cleanup_free_ char *folder = layout_metadata(name);
         report->names++;
+        repository_reading_begin(v->repository);
         bool leads = stat(full, &st) == 0;
+        repository_reading_end(v->repository);
         findings_add(v->findings, FOUND_UNDOCUMENTED, name, folder,
                      "there is no manifest.json, so it is not known what the image consists of%s",
                      leads ? "" : "; and the public name leads to nothing");
@@ -408,10 +410,13 @@ static bool deletes_nothing(const struct verifier *v, const char *path)
     _cleanup_free_ char *full = path_join(v->repository->view, path);
     _cleanup_error_ struct error ignored = ERROR_INIT;
     struct layer_index index;
-    if (layer_index_open(full, false, &index, &ignored) < 0)
-        return false;
-    bool none = index.header->whiteout_count + index.header->opaque_count == 0;
-    layer_index_release(&index);
+    bool none = false;
+    repository_reading_begin(v->repository);
+    if (layer_index_open(full, false, &index, &ignored) == 0) {
+        none = index.header->whiteout_count + index.header->opaque_count == 0;
+        layer_index_release(&index);
+    }
+    repository_reading_end(v->repository);
     return none;
 }
 

@@ -47,6 +47,19 @@ static char *folder_name(const char *repository)
     return buf_take(&name);
 }
 
+static char *repository_dir(const char *base, const char *repository)
+{
+    _cleanup_free_ char *folder = folder_name(repository);
+    return path_join(base, folder);
+}
+
+char *state_journal(const char *dir, const char *repository, struct error *err)
+{
+    _cleanup_free_ char *base = state_base_dir(dir, err);
+    _cleanup_free_ char *below = base ? repository_dir(base, repository) : NULL;
+    return below ? path_join(below, "commit") : NULL;
+}
+
 static int take_lock(struct state *s, struct error *err)
 {
     _cleanup_free_ char *path = path_join(s->dir, "lock");

@@ -4,8 +4,8 @@
  *     DIR/state.db              what is known of all repositories: state/database.h
  *     DIR/REPOSITORY/lock       held by the process that publishes to the repository; names it
  *     DIR/REPOSITORY/turn       held for one commit by whoever changes it: state/turn.h
- *     DIR/REPOSITORY/commit*    the journal of the change under way, and how many there were
- *                               (repository/repository.h)
+ *     DIR/REPOSITORY/commit*    the journal of the change under way, how many there were
+ *                               (repository/repository.h), and locks (repository/readers.h)
  *     DIR/REPOSITORY/spool/     layers/spool.h, unless another place is given for it
  *
  * REPOSITORY is the repository's name; a directory's path with every '/' written as %2F.
@@ -31,6 +31,9 @@ MUST_CHECK int state_open(const char *dir, const char *spool_base, const char *r
 MUST_CHECK int state_open_beside(const char *dir, const char *repository, struct state *out,
                                  struct error *err);
 void state_release(struct state *state);
+/* Where state.journal of a repository is, for who only reads: nothing is made. Owned; NULL and
+ * ERROR_NOT_FOUND if there is no home directory. */
+char *state_journal(const char *dir, const char *repository, struct error *err);
 
 /* DIR, if `dir` or the default. Owned; NULL and ERROR_NOT_FOUND if there is no home directory. */
 char *state_base_dir(const char *dir, struct error *err);

@@ -5,6 +5,7 @@
 #include "base/parallel.h"
 #include "base/path.h"
 #include "worker/batches.h"
+#include "worker/beside.h"
 #include "repository/documents.h"
 #include "wishlist/repository.h"
 
@@ -309,7 +310,8 @@ static int check_there(const struct repository *r, struct error *err)
 
 static int look(struct looker *l, struct wishes *wishes, struct error *err)
 {
-    if (repository_open(l->out->name, &l->repository, err) < 0 ||
+    const char *state_dir = l->access->config.service.state_dir;
+    if (open_beside(l->out->name, state_dir, &l->repository, err) < 0 ||
         check_there(l->repository, err) < 0 || read_podman(l, wishes, err) < 0)
         return -1;
     add_orders(l, wishes);

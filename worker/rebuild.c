@@ -6,13 +6,14 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "worker/beside.h"
 #include "registry/manifest.h"
 #include "repository/image.h"
+#include "repository/published.h"
 #include "state/names.h"
 #include "state/runs.h"
 #include "state/state.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 
@@ -116,15 +117,15 @@ static int add_name(struct rebuild *b, const char *folder, const char *name, boo
 static int walk(struct rebuild *b, const char *folder, const char *name, bool leads, int depth,
                 struct error *err);
 
-static int walk_entry(struct rebuild *b, const struct dirent *entry, const char *folder,
-                      const char *name, bool leads, int depth, struct error *err)
+static int walk_entry(struct rebuild *b, const char *entry, const char *folder, const char *name,
+                      bool leads, int depth, struct error *err)
 {
-    _cleanup_free_ char *below = path_join(folder, entry->d_name);
-    _cleanup_free_ char *below_name = path_join(name, entry->d_name);
+    _cleanup_free_ char *below = path_join(folder, entry);
+    _cleanup_free_ char *below_name = path_join(name, entry);
     mode_t type;
-    if (strcmp(entry->d_name, "manifest.json") == 0 && *name)
+    if (strcmp(entry, "manifest.json") == 0 && *name)
         return add_name(b, folder, name, leads, err);
-    if (entry->d_name[0] == '.')
+    if (entry[0] == '.')
         return 0;
     if (repository_type(b->repository, below, &type, err) < 0)
         return -1;
@@ -134,38 +135,25 @@ static int walk_entry(struct rebuild *b, const struct dirent *entry, const char 
 static int walk(struct rebuild *b, const char *folder, const char *name, bool leads, int depth,
                 struct error *err)
 {
-    _cleanup_free_ char *path = repository_path(b->repository, folder);
-    DIR *dir = depth > DEPTH_MAX ? NULL : opendir(path);
-    if (!dir && errno == ENOENT)
-        return 0;
-    if (!dir)
-        return error_set_errno(err, ERROR_IO, depth > DEPTH_MAX ? ELOOP : errno, "%s", path);
-    int result = 0;
-    errno = 0;
-    for (struct dirent *e; result == 0 && (e = readdir(dir)); errno = 0)
-        result = walk_entry(b, e, folder, name, leads, depth, err);
-    if (result == 0 && errno)
-        result = error_set_errno(err, ERROR_IO, errno, "%s", path);
-    closedir(dir);
+    _cleanup_string_list_ struct string_list entries = STRING_LIST_INIT;
+    if (depth > DEPTH_MAX)
+        return error_set_errno(err, ERROR_IO, ELOOP, "%s", folder);
+    int result = published_list(b->repository, folder, &entries, err);
+    for (size_t i = 0; result == 0 && i < entries.count; i++)
+        result = walk_entry(b, entries.items[i], folder, name, leads, depth, err);
     return result;
 }
 
 /* .metadata/.multiarch/ARCH/NAME: the images of names that have several. */
 static int walk_architectures(struct rebuild *b, struct error *err)
 {
-    _cleanup_free_ char *path = repository_path(b->repository, METADATA "/" MULTIARCH);
-    DIR *dir = opendir(path);
-    int result = 0;
-    if (!dir && errno == ENOENT)
-        return 0;
-    if (!dir)
-        return error_set_errno(err, ERROR_IO, errno, "%s", path);
-    for (struct dirent *e; result == 0 && (e = readdir(dir));) {
-        _cleanup_free_ char *folder = xasprintf(METADATA "/" MULTIARCH "/%s", e->d_name);
-        if (e->d_name[0] != '.')
+    _cleanup_string_list_ struct string_list entries = STRING_LIST_INIT;
+    int result = published_list(b->repository, METADATA "/" MULTIARCH, &entries, err);
+    for (size_t i = 0; result == 0 && i < entries.count; i++) {
+        _cleanup_free_ char *folder = xasprintf(METADATA "/" MULTIARCH "/%s", entries.items[i]);
+        if (entries.items[i][0] != '.')
             result = walk(b, folder, "", false, 1, err);
     }
-    closedir(dir);
     return result;
 }
 
@@ -226,7 +214,7 @@ static int rebuild_one(struct database *db, const char *state_dir, const char *n
     struct repository *r = NULL;
     struct state state = {.lock_fd = -1};
     mode_t type;
-    if (repository_open(name, &r, err) < 0)
+    if (open_beside(name, state_dir, &r, err) < 0)
         return -1;
     int result = repository_type(r, "", &type, err);
     if (result == 0 && type == 0)
