@@ -6,6 +6,7 @@
 #include "layers/tar_format.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define BUFFER_SIZE ((size_t)1 << 20)
@@ -20,6 +21,7 @@ struct tar_writer {
     size_t used;
     uint64_t count;
     uint64_t written; /* bytes that have left the buffer */
+    _Atomic uint64_t *told;
     bool broken;
 };
 
@@ -39,6 +41,11 @@ void tar_writer_free(struct tar_writer *w)
     free(w);
 }
 
+void tar_writer_tell(struct tar_writer *w, _Atomic uint64_t *written)
+{
+    w->told = written;
+}
+
 bool tar_writer_broken(const struct tar_writer *w)
 {
     return w->broken;
@@ -53,6 +60,8 @@ static int write_out(struct tar_writer *w, size_t start, size_t len, struct erro
 {
     if (file_write_all(w->fd, w->buffer + start, len) == 0) {
         w->written += len;
+        if (w->told)
+            atomic_store(w->told, w->written);
         return 0;
     }
     w->broken = errno == EPIPE;

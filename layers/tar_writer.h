@@ -46,6 +46,8 @@ MUST_CHECK int tar_writer_finish(struct tar_writer *writer, struct error *err);
  */
 void tar_writer_spoil(struct tar_writer *writer);
 
+/* Keep in *written what the reader has taken, for other threads. */
+void tar_writer_tell(struct tar_writer *writer, _Atomic uint64_t *written);
 bool tar_writer_broken(const struct tar_writer *writer);
 uint64_t tar_writer_count(const struct tar_writer *writer); /* bytes so far */
 

@@ -21,6 +21,7 @@
 #include "base/path.h"
 #include "base/process.h"
 #include "layers/tar_writer.h"
+#include "repository/stall.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -306,9 +307,11 @@ static int stream_change(void *arg, const struct change *c, struct error *err)
 /* 0, or -1: then the reader is sure to fail. If it was the reader that went first, *out_broken.
  * Readers of the repository are excluded before and after. */
 static int write_stream(struct repository *r, const struct changeset *cs, int fd,
-                        struct commit_report *report, bool *out_broken, struct error *err)
+                        _Atomic uint64_t *taken, struct commit_report *report, bool *out_broken,
+                        struct error *err)
 {
     _cleanup_tar_writer_ struct tar_writer *tar = tar_writer_new(fd);
+    tar_writer_tell(tar, taken);
     struct stream s = {.repository = r, .tar = tar, .report = report};
     struct changeset_visitor v = {.change = stream_change, .arg = &s};
     int result = changeset_visit(cs, &v, err);
@@ -344,23 +347,27 @@ int cvmfs_ingest_failed(struct process *p, int status, struct error *err)
     return error_set(err, ERROR_CHILD, "cvmfs_server ingest: exit status %d: %s", status, said);
 }
 
-static int ingest(struct repository *r, const struct changeset *cs, struct commit_report *out,
+static int ingest(struct repository *r, const struct changeset *cs,
+                  const struct commit_options *options, struct commit_report *out,
                   struct error *err)
 {
     const char *const argv[] = {"cvmfs_server", "ingest", "-k",    "-b", "/",
                                 "-t",           "-",      r->name, NULL};
     struct process_options o = {.argv = argv, .pipe_stdin = true, .keep_stdout = true};
     struct process p;
+    struct stall stall;
     bool broken = false, streamed = false;
     if (process_start(&o, &p, err) < 0)
         return -1;
+    stall_begin(&stall, options);
     fcntl(p.stdin_fd, F_SETPIPE_SZ, PIPE_SIZE); /* a smaller pipe works, only slower */
     int result = cvmfs_note_ingest(r, p.pid, err);
     if (result == 0) {
         streamed = true;
-        result = write_stream(r, cs, p.stdin_fd, out, &broken, err);
+        result = write_stream(r, cs, p.stdin_fd, &stall.bytes, out, &broken, err);
     }
     int status = process_wait(&p);
+    stall_end(&stall);
     if (status != 0 && (result == 0 || broken))
         result = cvmfs_ingest_failed(&p, status, err);
     else if (status == 0 && result < 0 && streamed)
@@ -405,7 +412,7 @@ static int cvmfs_commit(struct repository *r, const struct changeset *cs,
     if (cvmfs_check_free(r, err) < 0)
         return -1;
     repository_exclude_readers(r);
-    int result = cvmfs_end_ingest(r, ingest(r, cs, out, err), err);
+    int result = cvmfs_end_ingest(r, ingest(r, cs, options, out, err), err);
     repository_admit_readers(r);
     if (result < 0 || changeset_visit(cs, &v, err) < 0)
         return -1;

@@ -32,6 +32,10 @@ struct commit_options {
     uint64_t chunk_above_bytes; /* files that are to be kept in chunks; 0: none */
     const char
         *what; /* for the note that survives a crash: "publishing …"; NULL: nothing special */
+    /* On a thread of its own, once: the ingest has taken nothing for so long, after `bytes`. It
+     * goes on waiting. NULL: nobody wants to know. */
+    void (*stalled)(void *arg, long seconds, uint64_t bytes);
+    void *arg;
 };
 
 struct commit_report {

@@ -312,6 +312,15 @@ static void after_failure(struct committer *c, struct group *g, struct error *er
     commit_group(c, second);
 }
 
+static void warn_of_stall(void *arg, long seconds, uint64_t bytes)
+{
+    const struct repository *r = arg;
+    log_warning("%s: cvmfs_server ingest has taken nothing for %ld seconds, after %llu bytes; look "
+                "at what it waits for (ps), and for processes that keep the repository mounted or "
+                "open: grep -l %s /proc/[0-9]*/mountinfo; fuser -vm %s",
+                r->name, seconds, (unsigned long long)bytes, r->name, r->view);
+}
+
 static int commit(struct committer *c, const struct group *g, const struct changeset *cs,
                   struct commit_report *out, struct error *err)
 {
@@ -320,7 +329,11 @@ static int commit(struct committer *c, const struct group *g, const struct chang
     _cleanup_free_ char *what =
         g->count < 2 ? xasprintf("publishing %s", first)
                      : xasprintf("publishing %s and %zu others", first, g->count - 1);
-    struct commit_options extras = {policy->keep_xattrs, policy->chunk_above_bytes, what};
+    struct commit_options extras = {.keep_xattrs = policy->keep_xattrs,
+                                    .chunk_above_bytes = policy->chunk_above_bytes,
+                                    .what = what,
+                                    .stalled = warn_of_stall,
+                                    .arg = c->o.repository};
     *out = (struct commit_report){0};
     if (repository_commit(c->o.repository, cs, &extras, out, err) < 0)
         return -1;

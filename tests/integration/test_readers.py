@@ -1,6 +1,10 @@
 """Other processes that read a repository do not stand in the way of those who publish to it."""
 
+import contextlib
+import glob
 import os
+import signal
+import subprocess
 import threading
 import time
 import unittest
@@ -69,6 +73,35 @@ class Readers(DeletionTest):
         calls = self.backend.log("ingest")
         self.assertEqual([0] * COMMITS, [call["status"] for call in calls], "none failed, none was tried again")
         self.backend.assert_sound(self)
+
+    def test_an_ingest_that_hangs_is_said_once(self):
+        self.server.push_image("t/small", "1", [layer("small")])
+        process = self.ducc.start("convert", "--repo", self.backend.argument, f"http://{self.name('t/small')}:1",
+                                  env=dict(self.backend.environment(fail="ingest-hang"), DUCC_STALL_SECONDS="1"),
+                                  stderr=subprocess.PIPE, text=True)
+        self.addCleanup(self.end_all, process)
+        for line in process.stderr:
+            if "has taken nothing" in line:
+                break
+        self.assertIn(f"{self.backend.name}: cvmfs_server ingest has taken nothing for 1 seconds", line)
+        self.assertIn("mountinfo", line)
+        more = []
+        reader = threading.Thread(target=lambda: more.extend(process.stderr))
+        reader.start()
+        time.sleep(3)
+        self.end_all(process)
+        reader.join()
+        process.stderr.close()
+        self.assertNotIn("has taken nothing", "".join(more))
+
+    def end_all(self, process):
+        """ducc, and the ingest in a process group of its own."""
+        journals = glob.glob(os.path.join(self.ducc.state_dir, "*", "commit"))
+        for journal in journals:
+            with open(journal, encoding="ascii") as source, contextlib.suppress(ProcessLookupError):
+                os.killpg(int(source.read().split()[0]), signal.SIGKILL)
+        process.kill()
+        process.wait()
 
 
 if __name__ == "__main__":
