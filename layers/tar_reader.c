@@ -331,7 +331,7 @@ static int pax_xattr(struct tar_reader *r, const char *name, const char *value, 
 static int pax_sparse(struct tar_reader *r, const char *key, const char *value, size_t len,
                       struct error *err)
 {
-    uint64_t n;
+    uint64_t n = 0;
     bool has;
     if (strcmp(key, "name") == 0) {
         r->has_sparse_name = true;

@@ -47,7 +47,7 @@ static bool wants_catalog(const char *dir)
 
 int planner_ensure_directory(struct planner *p, const char *path, struct error *err)
 {
-    bool there;
+    bool there = false;
     if (changeset_has(p->cs, path))
         return 0;
     if (is_directory(p->repository, path, &there, err) < 0)
@@ -595,7 +595,7 @@ int plan_levels(const struct plan_target *target, struct image *image, size_t fi
 static int lacks_directory(const struct repository *r, char *path, bool *lacks, struct error *err)
 {
     _cleanup_free_ char *owned = path;
-    bool there;
+    bool there = false;
     if (is_directory(r, owned, &there, err) < 0)
         return -1;
     *lacks |= !there;
