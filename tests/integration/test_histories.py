@@ -76,6 +76,11 @@ def units_of(image, podman=True):
     return units | {f"podmanStore/overlay/{one}" for one in chains} | {f"podmanStore/overlay-images/{config}"}
 
 
+def reach_of(image, podman=True):
+    """What it keeps: also the chains of its lower layers, where they were published for a smaller image."""
+    return units_of(image, podman) | {place("chains", one) for one in image.chain_ids()}
+
+
 def units_in(root):
     found = set()
     for kind in (".layers", ".chains", ".flat"):
@@ -315,7 +320,7 @@ class History:
         """Nothing is left that nothing has reached for the grace period."""
         model = self.model
         images = [*model.public.values(), *(image for image, _ in model.removed.values())]
-        reached = set().union(*(units_of(image, self.podman) for image in images))
+        reached = set().union(*(reach_of(image, self.podman) for image in images))
         garbage = units_in(self.root) - reached
         model.unreached = {unit: model.unreached.get(unit, model.now) for unit in garbage}
         old = {unit for unit, since in model.unreached.items() if since + self.days * DAY <= model.now}
