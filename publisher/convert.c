@@ -36,14 +36,9 @@ static int submit(const struct convert_options *o, struct workers *workers, stru
     struct worker *worker;
     if (workers_get(workers, g->repository, &worker, err) < 0)
         return -1;
-    struct order *order = order_new(&(struct order_options){.access = o->access,
-                                                            .policy = &g->policy,
-                                                            .platforms = g->platforms,
-                                                            .platform_count = g->platform_count,
-                                                            .list = &g->list,
-                                                            .names = g->names,
-                                                            .urgency = URGENCY_POLL,
-                                                            .again = o->again});
+    struct order_options options = wish_group_order(g, o->access);
+    options.again = o->again;
+    struct order *order = order_new(&options);
     worker_submit(worker, order, &g->wanted);
     order_unref(order);
     return 0;

@@ -116,11 +116,6 @@ void watched_list_unref(struct watched_list *l)
     free(l);
 }
 
-const char *watched_list_name(const struct watched_list *l)
-{
-    return l->name;
-}
-
 int64_t watched_list_due(struct watched_list *l)
 {
     pthread_mutex_lock(&l->lock);
@@ -297,18 +292,13 @@ static void submit(struct watched_list *l, struct visit *v, struct worker *worke
         wanted_release(wanted);
         return;
     }
-    struct order *order =
-        order_new(&(struct order_options){.access = l->access,
-                                          .policy = &g->policy,
-                                          .platforms = g->platforms,
-                                          .platform_count = g->platform_count,
-                                          .list = &g->list,
-                                          .names = g->names,
-                                          .urgency = v->urgent ? URGENCY_EVENT : URGENCY_POLL,
-                                          .again = v->again,
-                                          .heeds_pauses = !v->urgent,
-                                          .resolved = end_turn,
-                                          .arg = turn});
+    struct order_options options = wish_group_order(g, l->access);
+    options.urgency = v->urgent ? URGENCY_EVENT : URGENCY_POLL;
+    options.again = v->again;
+    options.heeds_pauses = !v->urgent;
+    options.resolved = end_turn;
+    options.arg = turn;
+    struct order *order = order_new(&options);
     worker_submit(worker, order, wanted);
     order_unref(order);
 }
@@ -512,17 +502,12 @@ static void submit_concerned(struct watched_list *l, struct visit *v, const stru
     }
     if (round)
         event_round_begin(round);
-    struct order *order =
-        order_new(&(struct order_options){.access = l->access,
-                                          .policy = &g->policy,
-                                          .platforms = g->platforms,
-                                          .platform_count = g->platform_count,
-                                          .list = &g->list,
-                                          .names = g->names,
-                                          .urgency = round ? URGENCY_EVENT : URGENCY_POLL,
-                                          .resolved = round ? resolved : NULL,
-                                          .ended = round ? ended : NULL,
-                                          .arg = round});
+    struct order_options options = wish_group_order(g, l->access);
+    options.urgency = round ? URGENCY_EVENT : URGENCY_POLL;
+    options.resolved = round ? resolved : NULL;
+    options.ended = round ? ended : NULL;
+    options.arg = round;
+    struct order *order = order_new(&options);
     worker_submit(worker, order, &wanted);
     order_unref(order);
 }

@@ -60,6 +60,5 @@ void watched_list_hear(struct watched_list *list, struct visit *visit, struct ev
  * their pauses: what failed is tried again. May be called during a visit. */
 void watched_list_retry(struct watched_list *list, struct visit *visit, const char *repository,
                         const struct string_list *names);
-const char *watched_list_name(const struct watched_list *list);
 
 #endif

@@ -270,11 +270,6 @@ void database_free(struct database *db)
     free(db);
 }
 
-const char *database_path(const struct database *db)
-{
-    return db->path;
-}
-
 /* ---- what is damaged ---- */
 
 int database_check(struct database *db, struct error *err)

@@ -60,9 +60,6 @@ static inline void cleanup_database(struct database **db)
 }
 #define _cleanup_database_ __attribute__((cleanup(cleanup_database)))
 
-/* Where the file is. Borrowed. */
-const char *database_path(const struct database *db);
-
 /* All or nothing. A transaction takes its turn as a writer when it begins. Where one is open
  * already, transaction_begin() joins it: only the outermost one commits, and it must not after an
  * error of what has joined. Nothing may be written in one that was begun for reading. */

@@ -215,16 +215,6 @@ int lists_withdraw(struct database *db, const char *repository, const char *name
     return transaction_commit(&t, err);
 }
 
-int lists_forget(struct database *db, const char *repository, const char *url, struct error *err)
-{
-    struct statement st _cleanup_statement_ = STATEMENT_INIT;
-    if (statement_prepare(db, "DELETE FROM lists WHERE repository = ? AND url = ?", &st, err) < 0)
-        return -1;
-    bind_text(&st, repository);
-    bind_text(&st, url);
-    return statement_run(&st, err);
-}
-
 /* ---- an entry is expanded ---- */
 
 static int find_entry(struct database *db, int64_t list, const char *text, int64_t *out,

@@ -73,9 +73,6 @@ MUST_CHECK int lists_ask(struct database *db, const struct list_record *list, in
 /* Take back whatever the command line asked for that stands for this name. */
 MUST_CHECK int lists_withdraw(struct database *db, const char *repository, const char *name,
                               struct error *err);
-/* A list that the configuration has no longer: with its entries. */
-MUST_CHECK int lists_forget(struct database *db, const char *repository, const char *url,
-                            struct error *err);
 
 /* With their entries, ordered by repository and URL. */
 struct list_records {

@@ -53,7 +53,6 @@ struct looker {
     struct podman_lists podman;
     pthread_rwlock_t podman_lock; /* nobody writes them here */
     struct creation_times *times;
-    struct name_set *names;
     struct report *report; /* collects what is refused while resolving */
     pthread_mutex_t lock;  /* guards all below */
     struct batches batches;
@@ -260,13 +259,8 @@ static void add_orders(struct looker *l, struct wishes *wishes)
         struct wish_group *g = &wishes->groups[i];
         if (strcmp(g->repository, l->out->name) != 0)
             continue;
-        struct order *order = order_new(&(struct order_options){.access = l->access,
-                                                                .policy = &g->policy,
-                                                                .platforms = g->platforms,
-                                                                .platform_count = g->platform_count,
-                                                                .list = &g->list,
-                                                                .names = l->names,
-                                                                .urgency = URGENCY_POLL});
+        struct order_options options = wish_group_order(g, l->access);
+        struct order *order = order_new(&options);
         batches_add(&l->batches, order, &g->wanted);
         order_unref(order);
     }
@@ -325,14 +319,12 @@ static int look_at_repository(struct access *access, struct wishes *wishes,
 {
     struct looker l = {.access = access,
                        .times = creation_times_new(),
-                       .names = name_set_new(),
                        .report = report_new(REPORT_COLLECT, true),
                        .lock = PTHREAD_MUTEX_INITIALIZER,
                        .podman_lock = PTHREAD_RWLOCK_INITIALIZER,
                        .out = out};
     int rc = look(&l, wishes, err);
     report_free(l.report);
-    name_set_unref(l.names);
     creation_times_free(l.times);
     podman_lists_release(&l.podman);
     repository_free(l.repository);

@@ -142,6 +142,17 @@ static bool go_together(const struct wish *a, const struct wish *b)
            same_platforms(&a->platforms, &b->platforms);
 }
 
+struct order_options wish_group_order(const struct wish_group *g, struct access *access)
+{
+    return (struct order_options){.access = access,
+                                  .policy = &g->policy,
+                                  .platforms = g->platforms,
+                                  .platform_count = g->platform_count,
+                                  .list = &g->list,
+                                  .names = g->names,
+                                  .urgency = URGENCY_POLL};
+}
+
 /* ---- recipes ---- */
 
 void wishes_add_failure(struct wishes *w, const char *what, struct error *why)

@@ -81,6 +81,9 @@ char *wished_entry_text(const struct recipe_list *list, const struct wish *wish)
 void wished_lists_add_images(struct wishes *wishes, const char *repository,
                              const struct wanted_list *images);
 
+/* What an order of the group's wishes is made of, at a poll's urgency: borrowed from both. */
+struct order_options wish_group_order(const struct wish_group *group, struct access *access);
+
 #define _cleanup_wishes_ __attribute__((cleanup(wishes_release)))
 
 #endif
