@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "worker/beside.h"
 #include "worker/committer.h"
+#include "repository/multiarch.h"
 #include "repository/removal.h"
 #include "state/database.h"
 #include "state/lists.h"
@@ -492,7 +493,7 @@ static int list_removed(const struct deletion *d, struct error *err)
         return -1;
     for (size_t i = 0; i < removed.count; i++) {
         const struct removed_name *r = &removed.items[i];
-        if (starts_with(r->name, ".multiarch/"))
+        if (multiarch_plain(r->name))
             continue; /* comes back with the public name */
         _cleanup_free_ char *why = xasprintf("at %s: %s", clock_text(r->removed_at).s, r->why);
         print_name(d, "removed", r->name, why);

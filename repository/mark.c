@@ -6,6 +6,8 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "repository/image.h"
+#include "repository/multiarch.h"
+#include "repository/name_walk.h"
 #include "repository/published.h"
 #include "repository/removal.h"
 
@@ -203,33 +205,19 @@ static int check_no_documents(const char *name, const struct string_list *entrie
     return 0;
 }
 
-static int mark_documents(struct marker *w, const char *folder, struct error *err)
+static int mark_documents(void *arg, const char *folder, const struct string_list *entries,
+                          bool *out_is_name, struct error *err)
 {
-    _cleanup_string_list_ struct string_list entries = STRING_LIST_INIT;
-    _cleanup_free_ char *path = layout_metadata(folder);
-    if (published_list(w->repository, path, &entries, err) < 0)
+    struct marker *w = arg;
+    struct digest image;
+    if (!string_list_has(entries, "manifest.json"))
+        return check_no_documents(folder, entries, err);
+    if (mark_manifest(w, folder, 0, &image, err) < 0)
         return -1;
-    if (string_list_has(&entries, "manifest.json")) {
-        struct digest image;
-        if (mark_manifest(w, folder, 0, &image, err) < 0)
-            return -1;
-        struct mark_name *n = add_name(w->mark, folder);
-        n->image = image;
-        n->has_documents = true;
-        return 0;
-    }
-    if (check_no_documents(folder, &entries, err) < 0)
-        return -1;
-    for (size_t i = 0; i < entries.count; i++) {
-        mode_t type;
-        if (*folder == '\0' && strcmp(entries.items[i], path_name(REMOVED_FOLDER)) == 0)
-            continue;
-        _cleanup_free_ char *below = path_join(folder, entries.items[i]);
-        _cleanup_free_ char *below_path = layout_metadata(below);
-        if (published_type(w->repository, below_path, &type, err) < 0 ||
-            (S_ISDIR(type) && mark_documents(w, below, err) < 0))
-            return -1;
-    }
+    struct mark_name *n = add_name(w->mark, folder);
+    n->image = image;
+    n->has_documents = true;
+    *out_is_name = true;
     return 0;
 }
 
@@ -260,44 +248,17 @@ char *link_target(const char *from, const char *text)
     return buf_take(&path);
 }
 
-static int mark_link(struct marker *w, const char *path, struct error *err)
+static int mark_link(void *arg, const char *path, enum unit_kind kind, const struct digest *unit,
+                     struct error *err)
 {
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    enum unit_kind kind;
-    struct digest id;
-    if (published_readlink(w->repository, path, &text, err) < 0)
-        return -1;
-    _cleanup_free_ char *target = text.data[0] == '/' ? NULL : link_target(path, text.data);
-    if (!target || !unit_of_path(target, &kind, &id))
-        return 0; /* somebody's own, or led by CVMFS_ARCH to a name below .multiarch */
-    add_unit(w, kind, &id, 0);
+    struct marker *w = arg;
+    (void)err;
+    add_unit(w, kind, unit, 0);
     if (kind != UNIT_FLAT)
         return 0;
     struct mark_name *n = add_name(w->mark, path);
-    n->image = id;
+    n->image = *unit;
     n->has_link = true;
-    return 0;
-}
-
-static int mark_links(struct marker *w, const char *folder, struct error *err)
-{
-    _cleanup_string_list_ struct string_list entries = STRING_LIST_INIT;
-    if (cancel_check(err) < 0 || published_list(w->repository, folder, &entries, err) < 0)
-        return -1;
-    for (size_t i = 0; i < entries.count; i++) {
-        mode_t type;
-        const char *entry = entries.items[i];
-        bool top = *folder == '\0';
-        if (top && (strcmp(entry, PODMAN_STORE) == 0 ||
-                    (entry[0] == '.' && strcmp(entry, ".multiarch") != 0)))
-            continue;
-        _cleanup_free_ char *path = path_join(folder, entry);
-        if (published_type(w->repository, path, &type, err) < 0)
-            return -1;
-        if ((S_ISLNK(type) && mark_link(w, path, err) < 0) ||
-            (S_ISDIR(type) && mark_links(w, path, err) < 0))
-            return -1;
-    }
     return 0;
 }
 
@@ -319,13 +280,8 @@ static const struct mark_name *find_name(const struct mark *m, size_t count, con
 
 bool mark_is_name_of(const struct mark_name *n, const char *public_name)
 {
-    static const char top[] = ".multiarch/";
-    const char *plain = n->name;
-    if (starts_with(plain, top)) {
-        const char *slash = strchr(plain + strlen(top), '/');
-        plain = slash ? slash + 1 : plain;
-    }
-    return strcmp(plain, public_name) == 0;
+    const char *plain = multiarch_plain(n->name);
+    return strcmp(plain ? plain : n->name, public_name) == 0;
 }
 
 const struct mark_name *mark_find_name(const struct mark *m, const char *name)
@@ -488,7 +444,8 @@ static int mark_all(struct marker *w, struct error *err)
         return -1;
     if (type == 0)
         return error_set(err, ERROR_NOT_FOUND, "there is nothing at %s", w->repository->view);
-    if (mark_links(w, "", err) < 0 || mark_documents(w, "", err) < 0)
+    if (name_walk_links(w->repository, mark_link, w, err) < 0 ||
+        name_walk_documents(w->repository, mark_documents, w, err) < 0)
         return -1;
     settle_units(w);
     settle_names(w->mark);

@@ -21,7 +21,14 @@ char *multiarch_directory(const struct platform *platform)
 
 char *multiarch_name(const char *directory, const char *public_name)
 {
-    return xasprintf(".multiarch/%s/%s", directory, public_name);
+    return xasprintf(MULTIARCH_FOLDER "/%s/%s", directory, public_name);
+}
+
+const char *multiarch_plain(const char *name)
+{
+    static const char top[] = MULTIARCH_FOLDER "/";
+    const char *slash = starts_with(name, top) ? strchr(name + strlen(top), '/') : NULL;
+    return slash ? slash + 1 : NULL;
 }
 
 char *multiarch_variant_link(const char *directory, const char *public_name)
@@ -29,7 +36,7 @@ char *multiarch_variant_link(const char *directory, const char *public_name)
     struct buf text = BUF_INIT;
     for (const char *p = public_name; (p = strchr(p, '/')); p++)
         buf_adds(&text, "../");
-    buf_addf(&text, ".multiarch/$(CVMFS_ARCH:-%s)/%s", directory, public_name);
+    buf_addf(&text, MULTIARCH_FOLDER "/$(CVMFS_ARCH:-%s)/%s", directory, public_name);
     return buf_take(&text);
 }
 

@@ -11,6 +11,8 @@
 
 #include <stdbool.h>
 
+#define MULTIARCH_FOLDER ".multiarch"
+
 struct multiarch {
     char *directory; /* "amd64", "arm:v7"; NULL: the image is published for one platform */
     bool leads;      /* of the images of a name, the one that carries the public name, too */
@@ -21,6 +23,8 @@ void multiarch_release(struct multiarch *multiarch);
 char *multiarch_directory(const struct platform *platform);
 /* ".multiarch/DIRECTORY/NAME". Owned. */
 char *multiarch_name(const char *directory, const char *public_name);
+/* Of ".multiarch/DIRECTORY/NAME" the part that is NAME; NULL if it is no such name. */
+const char *multiarch_plain(const char *name);
 /* The public name's link: "../../.multiarch/$(CVMFS_ARCH:-DIRECTORY)/NAME". Owned. */
 char *multiarch_variant_link(const char *directory, const char *public_name);
 /* Whether `shown` is such a link as CernVM-FS shows it: with a directory in the variable's place.

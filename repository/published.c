@@ -108,8 +108,7 @@ bool digest_of_name(const char *name, struct digest *out)
 
 /* ---- manifests ---- */
 
-/* The Go tool wrote manifests in its own spelling: "Layers", "MediaType", "Digest". */
-static json_t *field_of(const json_t *object, const char *name)
+json_t *published_field(const json_t *object, const char *name)
 {
     const char *key;
     json_t *value;
@@ -124,7 +123,7 @@ static json_t *field_of(const json_t *object, const char *name)
 static int get_digest(const json_t *descriptor, const char *what, struct digest *out,
                       struct error *err)
 {
-    const char *text = json_string_value(field_of(descriptor, "digest"));
+    const char *text = json_string_value(published_field(descriptor, "digest"));
     if (!text)
         return error_set(err, ERROR_PARSE, "%s without a digest", what);
     return digest_parse(text, out, err) < 0 ? error_wrap(err, "%s", what) : 0;
@@ -132,10 +131,10 @@ static int get_digest(const json_t *descriptor, const char *what, struct digest 
 
 static int fill(const json_t *doc, struct published_manifest *out, struct error *err)
 {
-    const json_t *layers = field_of(doc, "layers");
+    const json_t *layers = published_field(doc, "layers");
     size_t i;
     json_t *layer;
-    if (get_digest(field_of(doc, "config"), "a configuration", &out->config, err) < 0)
+    if (get_digest(published_field(doc, "config"), "a configuration", &out->config, err) < 0)
         return -1;
     if (!json_is_array(layers) || json_array_size(layers) > LIMIT_LAYERS)
         return error_set(err, ERROR_PARSE, "no list of layers");
@@ -143,7 +142,7 @@ static int fill(const json_t *doc, struct published_manifest *out, struct error 
     json_array_foreach(layers, i, layer)
     {
         struct published_layer *l = &out->layers[out->layer_count++];
-        const char *type = json_string_value(field_of(layer, "mediaType"));
+        const char *type = json_string_value(published_field(layer, "mediaType"));
         l->foreign = type && media_kind_of(type) == MEDIA_FOREIGN_LAYER;
         if (get_digest(layer, "a layer", &l->blob, err) < 0)
             return -1;

@@ -30,6 +30,10 @@ struct layer_walk_guard published_guard(const struct repository *repository);
 /* A folder's name as a digest: 64 hex digits, or 128. False if it is none. */
 bool digest_of_name(const char *name, struct digest *out);
 
+/* A field of a manifest, borrowed; NULL if it is not there. The Go tool wrote manifests in its own
+ * spelling ("Layers", "MediaType", "Digest"). */
+json_t *published_field(const json_t *object, const char *name);
+
 struct published_layer {
     struct digest blob;
     bool foreign; /* non-distributable: not published */

@@ -11,8 +11,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define MULTIARCH_TOP ".multiarch/"
-
 void published_image_release(struct published_image *p)
 {
     image_release(&p->image);
@@ -43,12 +41,12 @@ const char *published_reference(const char *name)
 
 static int parse_name(struct image *image, const char *name, struct error *err)
 {
-    const char *plain = name;
-    if (starts_with(name, MULTIARCH_TOP)) {
-        const char *directory = name + strlen(MULTIARCH_TOP);
-        size_t len = strcspn(directory, "/");
-        image->multiarch.directory = xstrndup(directory, len);
-        plain = directory + len + (directory[len] == '/');
+    const char *plain = multiarch_plain(name);
+    if (plain) {
+        const char *directory = name + strlen(MULTIARCH_FOLDER "/");
+        image->multiarch.directory = xstrndup(directory, (size_t)(plain - directory) - 1);
+    } else {
+        plain = name;
     }
     const char *reference = published_reference(plain);
     if (reference != plain)

@@ -111,7 +111,7 @@ static void add_podman_names(const char *name, struct string_list *out)
     struct reference ref;
     _cleanup_error_ struct error ignored = ERROR_INIT;
     const char *image = without_prefix(name);
-    if (starts_with(name, ".multiarch/") || reference_parse(image, 0, &ref, &ignored) < 0)
+    if (multiarch_plain(name) || reference_parse(image, 0, &ref, &ignored) < 0)
         return;
     char **names = podman_names(ref.registry, ref.repository, image);
     for (char **n = names; *n; n++)
@@ -194,14 +194,6 @@ static void taking_release(struct taking *t)
     string_list_release(&t->paths);
 }
 
-/* ".multiarch/ARCH/NAME": the part behind ARCH; NULL if it is no such name. */
-static const char *plain_name(const char *name)
-{
-    static const char top[] = ".multiarch/";
-    const char *slash = starts_with(name, top) ? strchr(name + strlen(top), '/') : NULL;
-    return slash ? slash + 1 : NULL;
-}
-
 /* The public name, and what stands for it below .multiarch. */
 static bool add_family(const struct mark *mark, const char *name, bool removed,
                        struct string_list *out)
@@ -247,7 +239,7 @@ static int take_one(struct taking *t, const char *name, const char *why,
     if (copy_documents(t->repository, t->cs, documents, folder, err) < 0 ||
         write_record(t, folder, S_ISLNK(type) ? link.data : NULL, why, err) < 0)
         return -1;
-    report->kept_whole += plain_name(name) == NULL;
+    report->kept_whole += multiarch_plain(name) == NULL;
     return 0;
 }
 
@@ -406,7 +398,7 @@ static int check_content(const struct restoring *t, const struct removed_name *n
 /* As it was; a link that CVMFS_ARCH decides is shown by CernVM-FS as decided. Owned. */
 static char *link_to_write(const struct restoring *t, const struct removed_name *n)
 {
-    static const char top[] = ".multiarch/", variable[] = "$(CVMFS_ARCH:-";
+    static const char top[] = MULTIARCH_FOLDER "/", variable[] = "$(CVMFS_ARCH:-";
     const char *directory = strstr(n->link, top);
     if (!directory || t->repository->backend == &directory_backend)
         return xstrdup(n->link);
@@ -478,7 +470,7 @@ static int restore_all(struct restoring *t, struct removal_report *report, struc
         if (restore_one(t, t->coming.items[i], err) < 0)
             return -1;
         string_list_take(&folders, removed_folder(t->coming.items[i]));
-        report->names += plain_name(t->coming.items[i]) == NULL;
+        report->names += multiarch_plain(t->coming.items[i]) == NULL;
     }
     if (restore_podman_names(t, err) < 0 || commit(t->repository, t->cs, report, err) < 0)
         return -1;

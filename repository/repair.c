@@ -39,23 +39,10 @@ struct repair {
 
 /* ---- the images that are published ---- */
 
-/* The Go tool wrote manifests in its own spelling: "Layers", "MediaType", "Digest". */
-static json_t *field_of(const json_t *object, const char *name)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)object, key, value)
-    {
-        if (strcasecmp(key, name) == 0)
-            return value;
-    }
-    return NULL;
-}
-
 static int add_layer(struct layer_list *list, const json_t *layer, struct error *err)
 {
-    const char *type = json_string_value(field_of(layer, "mediaType"));
-    const char *text = json_string_value(field_of(layer, "digest"));
+    const char *type = json_string_value(published_field(layer, "mediaType"));
+    const char *text = json_string_value(published_field(layer, "digest"));
     struct digest digest;
     if (type && media_kind_of(type) == MEDIA_FOREIGN_LAYER)
         return 0;
@@ -75,7 +62,7 @@ static int read_layers(const struct buf *bytes, const char *path, struct layer_l
         json_parse(path, bytes->data, bytes->len, LIMIT_MANIFEST_BYTES, err);
     if (!doc)
         return -1;
-    const json_t *layers = field_of(doc, "layers");
+    const json_t *layers = published_field(doc, "layers");
     size_t i;
     json_t *layer;
     if (!json_is_array(layers) || json_array_size(layers) > LIMIT_LAYERS)

@@ -8,6 +8,8 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "repository/mark.h"
+#include "repository/multiarch.h"
+#include "repository/name_walk.h"
 #include "repository/plan.h"
 #include "repository/published.h"
 #include "repository/removal.h"
@@ -22,38 +24,14 @@
 
 /* ---- names ---- */
 
-static int find_links(struct verifier *v, const char *folder, struct error *err);
-
-static int find_link(struct verifier *v, const char *path, struct error *err)
+static int find_link(void *arg, const char *path, enum unit_kind kind, const struct digest *unit,
+                     struct error *err)
 {
-    _cleanup_buf_ struct buf text = BUF_INIT;
-    enum unit_kind kind;
-    struct digest id;
-    if (published_readlink(v->repository, path, &text, err) < 0)
-        return -1;
-    _cleanup_free_ char *target = text.data[0] == '/' ? NULL : link_target(path, text.data);
-    if (target && unit_of_path(target, &kind, &id) && kind == UNIT_FLAT)
+    struct verifier *v = arg;
+    (void)unit;
+    (void)err;
+    if (kind == UNIT_FLAT)
         string_list_add(&v->linked, path);
-    return 0;
-}
-
-static int find_links(struct verifier *v, const char *folder, struct error *err)
-{
-    _cleanup_string_list_ struct string_list entries = STRING_LIST_INIT;
-    if (cancel_check(err) < 0 || published_list(v->repository, folder, &entries, err) < 0)
-        return -1;
-    for (size_t i = 0; i < entries.count; i++) {
-        mode_t type;
-        const char *entry = entries.items[i];
-        if (*folder == '\0' && (strcmp(entry, PODMAN_STORE) == 0 ||
-                                (entry[0] == '.' && strcmp(entry, ".multiarch") != 0)))
-            continue;
-        _cleanup_free_ char *path = path_join(folder, entry);
-        if (published_type(v->repository, path, &type, err) < 0 ||
-            (S_ISLNK(type) && find_link(v, path, err) < 0) ||
-            (S_ISDIR(type) && find_links(v, path, err) < 0))
-            return -1;
-    }
     return 0;
 }
 
@@ -66,26 +44,14 @@ static bool has_document(const struct string_list *entries)
     return false;
 }
 
-static int find_documents(struct verifier *v, const char *folder, struct error *err)
+static int find_documents(void *arg, const char *folder, const struct string_list *entries,
+                          bool *out_is_name, struct error *err)
 {
-    _cleanup_string_list_ struct string_list entries = STRING_LIST_INIT;
-    _cleanup_free_ char *path = layout_metadata(folder);
-    if (published_list(v->repository, path, &entries, err) < 0)
-        return -1;
-    if (has_document(&entries)) {
+    struct verifier *v = arg;
+    (void)err;
+    *out_is_name = has_document(entries);
+    if (*out_is_name)
         string_list_add(&v->names, folder);
-        return 0;
-    }
-    for (size_t i = 0; i < entries.count; i++) {
-        mode_t type;
-        if (*folder == '\0' && strcmp(entries.items[i], path_name(REMOVED_FOLDER)) == 0)
-            continue;
-        _cleanup_free_ char *below = path_join(folder, entries.items[i]);
-        _cleanup_free_ char *below_path = layout_metadata(below);
-        if (published_type(v->repository, below_path, &type, err) < 0 ||
-            (S_ISDIR(type) && find_documents(v, below, err) < 0))
-            return -1;
-    }
     return 0;
 }
 
@@ -94,12 +60,8 @@ static bool is_wanted(const struct verifier *v, const char *name)
     const struct string_list *only = v->options->only;
     if (!only)
         return true;
-    const char *plain = name;
-    if (starts_with(name, ".multiarch/")) {
-        const char *slash = strchr(name + strlen(".multiarch/"), '/');
-        plain = slash ? slash + 1 : name;
-    }
-    return string_list_has(only, plain);
+    const char *plain = multiarch_plain(name);
+    return string_list_has(only, plain ? plain : name);
 }
 
 /* ---- one image ---- */
@@ -107,7 +69,7 @@ static bool is_wanted(const struct verifier *v, const char *name)
 /* `layer`: what must be taken away before, or "". */
 static void needs_registry(struct verifier *v, const char *name, const char *layer)
 {
-    if (!v->options->mending || starts_with(name, ".multiarch/"))
+    if (!v->options->mending || multiarch_plain(name))
         return;
     string_list_add(&v->options->mending->names, name);
     string_list_add(&v->options->mending->layers, layer);
@@ -341,10 +303,8 @@ static int verify_image(struct verifier *v, const char *name, struct error *err)
 static bool has_architectures(const struct verifier *v, const char *name)
 {
     for (size_t i = 0; i < v->names.count; i++) {
-        const char *other = v->names.items[i];
-        const char *slash =
-            starts_with(other, ".multiarch/") ? strchr(other + strlen(".multiarch/"), '/') : NULL;
-        if (slash && strcmp(slash + 1, name) == 0)
+        const char *plain = multiarch_plain(v->names.items[i]);
+        if (plain && strcmp(plain, name) == 0)
             return true;
     }
     return false;
@@ -536,7 +496,8 @@ static int verify_all(struct verifier *v, struct verify_report *report, struct e
         return -1;
     if (type == 0)
         return error_set(err, ERROR_NOT_FOUND, "there is nothing at %s", v->repository->view);
-    if (set_up(v, err) < 0 || find_links(v, "", err) < 0 || find_documents(v, "", err) < 0)
+    if (set_up(v, err) < 0 || name_walk_links(v->repository, find_link, v, err) < 0 ||
+        name_walk_documents(v->repository, find_documents, v, err) < 0)
         return -1;
     string_list_sort(&v->linked);
     string_list_sort(&v->names);
@@ -577,9 +538,9 @@ int verify_repository(const struct repository *r, const struct verify_options *o
 int verify_names_of(const struct repository *r, struct string_list *out, struct error *err)
 {
     struct verifier v = {.repository = r};
-    int result = find_documents(&v, "", err);
+    int result = name_walk_documents(r, find_documents, &v, err);
     for (size_t i = 0; result == 0 && i < v.names.count; i++)
-        if (!starts_with(v.names.items[i], ".multiarch/"))
+        if (!multiarch_plain(v.names.items[i]))
             string_list_add(out, v.names.items[i]);
     string_list_sort(out);
     string_list_release(&v.names);
