@@ -20,7 +20,13 @@ struct timing {
 };
 
 /* What is being looked at: one registry's entries of one interval. */
+enum turn_kind {
+    TURN_VISIT, /* all of them */
+    TURN_RETRY, /* those whose next try was due */
+};
+
 struct turn {
+    enum turn_kind kind;
     struct watched_list *list; /* it holds a reference */
     struct turn *next;
     uint64_t visit; /* when it began */
@@ -193,24 +199,33 @@ static void end_turn(void *arg)
     watched_list_unref(l);
 }
 
-/* NULL: that of an earlier visit has not ended. */
-static struct turn *begin_turn(struct watched_list *l, uint64_t interval, const char *repository,
-                               const char *registry)
+/* Whether a turn that has not ended keeps another one of these entries from beginning. A retry
+ * waits for everything; a visit for that of an earlier visit. */
+static bool is_in_the_way(const struct watched_list *l, const struct turn *turn,
+                          enum turn_kind kind)
+{
+    return kind == TURN_RETRY || (turn->kind == TURN_VISIT && turn->visit != l->visits);
+}
+
+/* NULL: another one is in the way. */
+static struct turn *begin_turn(struct watched_list *l, enum turn_kind kind,
+                               const struct wish_group *g, const char *registry)
 {
     struct turn *turn = NULL;
     pthread_mutex_lock(&l->lock);
     bool busy = false;
     for (struct turn *t = l->turns; t; t = t->next)
-        busy |= t->visit != l->visits && t->interval == interval &&
-                strcmp(t->registry, registry) == 0 && strcmp(t->repository, repository) == 0;
+        busy |= is_in_the_way(l, t, kind) && t->interval == g->interval &&
+                strcmp(t->registry, registry) == 0 && strcmp(t->repository, g->repository) == 0;
     if (!busy) {
         turn = xcalloc(1, sizeof *turn);
-        *turn = (struct turn){.list = watched_list_ref(l),
+        *turn = (struct turn){.kind = kind,
+                              .list = watched_list_ref(l),
                               .next = l->turns,
                               .visit = l->visits,
-                              .interval = interval,
+                              .interval = g->interval,
                               .registry = xstrdup(registry),
-                              .repository = xstrdup(repository)};
+                              .repository = xstrdup(g->repository)};
         l->turns = turn;
     }
     pthread_mutex_unlock(&l->lock);
@@ -279,28 +294,60 @@ static void reserve_names(const struct wish_group *g, const struct wanted_list *
         reserve_name(g, &wanted->items[i]);
 }
 
+/* The order's turn ends with it. */
+static void submit_in_turn(struct turn *turn, struct worker *worker, struct order_options *options,
+                           struct wanted_list *wanted)
+{
+    options->resolved = end_turn;
+    options->arg = turn;
+    struct order *order = order_new(options);
+    worker_submit(worker, order, wanted);
+    order_unref(order);
+}
+
+/* Nothing of it now, but the names. */
+static void leave_out(const struct watched_list *l, const struct wish_group *g,
+                      const char *registry, struct wanted_list *wanted)
+{
+    log_debug("list %s: %s is still being looked at", l->name, registry);
+    reserve_names(g, wanted);
+    wanted_release(wanted);
+}
+
 static void submit(struct watched_list *l, struct visit *v, struct worker *worker,
                    const struct wish_group *g, const char *registry, struct wanted_list *wanted,
                    bool changed)
 {
-    struct turn *turn = begin_turn(l, g->interval, g->repository, registry);
+    struct turn *turn = begin_turn(l, TURN_VISIT, g, registry);
     if (!turn) {
-        log_debug("list %s: %s is still being looked at", l->name, registry);
         if (changed) /* what is new in it must not wait for a whole interval */
             hasten(l, v, g->interval);
-        reserve_names(g, wanted);
-        wanted_release(wanted);
+        leave_out(l, g, registry, wanted);
         return;
     }
     struct order_options options = wish_group_order(g, l->access);
     options.urgency = v->urgent ? URGENCY_EVENT : URGENCY_POLL;
     options.again = v->again;
     options.heeds_pauses = !v->urgent;
-    options.resolved = end_turn;
-    options.arg = turn;
-    struct order *order = order_new(&options);
-    worker_submit(worker, order, wanted);
-    order_unref(order);
+    submit_in_turn(turn, worker, &options, wanted);
+}
+
+/* Move the wishes of one registry. Returns its name: owned. */
+static char *take_registry(struct wanted_list *from, struct wanted_list *out)
+{
+    char *registry = xstrdup(from->items[0].ref.registry);
+    size_t left = 0;
+    for (size_t i = 0; i < from->count; i++) {
+        struct wanted *wish = &from->items[i];
+        if (strcmp(wish->ref.registry, registry) != 0) {
+            from->items[left++] = *wish;
+            continue;
+        }
+        ARRAY_GROW(out->items, out->count, out->capacity);
+        out->items[out->count++] = *wish;
+    }
+    from->count = left;
+    return registry;
 }
 
 /* The group's wishes of one registry after the other. */
@@ -310,18 +357,7 @@ static void submit_group(struct watched_list *l, struct visit *v, struct wish_gr
     struct worker *worker = find_worker(v, g->repository);
     while (worker && g->wanted.count > 0) {
         struct wanted_list wanted = {0};
-        _cleanup_free_ char *registry = xstrdup(g->wanted.items[0].ref.registry);
-        size_t left = 0;
-        for (size_t i = 0; i < g->wanted.count; i++) {
-            struct wanted *wish = &g->wanted.items[i];
-            if (strcmp(wish->ref.registry, registry) != 0) {
-                g->wanted.items[left++] = *wish;
-                continue;
-            }
-            ARRAY_GROW(wanted.items, wanted.count, wanted.capacity);
-            wanted.items[wanted.count++] = *wish;
-        }
-        g->wanted.count = left;
+        _cleanup_free_ char *registry = take_registry(&g->wanted, &wanted);
         submit(l, v, worker, g, registry, &wanted, changed);
     }
 }
@@ -489,23 +525,22 @@ static void ended(void *arg)
     event_round_end(arg);
 }
 
-/* What the heard concerns of the group's wishes. Without a round, nobody waits for it. */
+/* What the round's news concern of the group's wishes. */
 static void submit_concerned(struct watched_list *l, struct visit *v, const struct wish_group *g,
-                             const struct heard *heard, size_t count, struct event_round *round)
+                             struct event_round *round)
 {
     struct wanted_list wanted = {0};
-    find_concerned(g, heard, count, &wanted);
+    find_concerned(g, round->heard, round->heard_count, &wanted);
     struct worker *worker = wanted.count ? find_worker(v, g->repository) : NULL;
     if (!worker) {
         wanted_release(&wanted);
         return;
     }
-    if (round)
-        event_round_begin(round);
+    event_round_begin(round);
     struct order_options options = wish_group_order(g, l->access);
-    options.urgency = round ? URGENCY_EVENT : URGENCY_POLL;
-    options.resolved = round ? resolved : NULL;
-    options.ended = round ? ended : NULL;
+    options.urgency = URGENCY_EVENT;
+    options.resolved = resolved;
+    options.ended = ended;
     options.arg = round;
     struct order *order = order_new(&options);
     worker_submit(worker, order, &wanted);
@@ -519,10 +554,31 @@ void watched_list_hear(struct watched_list *l, struct visit *v, struct event_rou
     wishes_copy_groups(&wishes, &l->known);
     pthread_mutex_unlock(&l->lock);
     for (size_t i = 0; i < wishes.count; i++)
-        submit_concerned(l, v, &wishes.groups[i], round->heard, round->heard_count, round);
+        submit_concerned(l, v, &wishes.groups[i], round);
 }
 
 /* ---- tries ---- */
+
+/* One try at a time of a registry's: those of one that hangs would pile up. What is left out comes
+ * again (names_take_due()). */
+static void submit_retries(struct watched_list *l, struct visit *v, const struct wish_group *g,
+                           const struct heard *heard, size_t count)
+{
+    struct wanted_list concerned = {0};
+    find_concerned(g, heard, count, &concerned);
+    struct worker *worker = concerned.count ? find_worker(v, g->repository) : NULL;
+    while (worker && concerned.count > 0) {
+        struct wanted_list wanted = {0};
+        struct order_options options = wish_group_order(g, l->access);
+        _cleanup_free_ char *registry = take_registry(&concerned, &wanted);
+        struct turn *turn = begin_turn(l, TURN_RETRY, g, registry);
+        if (turn)
+            submit_in_turn(turn, worker, &options, &wanted);
+        else
+            leave_out(l, g, registry, &wanted);
+    }
+    wanted_release(&concerned);
+}
 
 /* The images of the names that could be the group's; those of others concern none of its wishes. */
 static void retry_group(struct watched_list *l, struct visit *v, const struct wish_group *g,
@@ -538,7 +594,7 @@ static void retry_group(struct watched_list *l, struct visit *v, const struct wi
         if (heard_parse(EVENT_PUSHED, name + skip, &heard[count], &ignored) == 0)
             count++;
     }
-    submit_concerned(l, v, g, heard, count, NULL);
+    submit_retries(l, v, g, heard, count);
     for (size_t i = 0; i < count; i++)
         heard_release(&heard[i]);
     free(heard);

@@ -4,7 +4,7 @@
  *
  * An interval is a list's or an entry's; entries with the same interval are looked at together.
  * What is still being looked at when its time comes again (a registry that hangs) is left out that
- * time, registry by registry.
+ * time, registry by registry. So are next tries of what failed: one order of them at a time.
  *
  * A list is visited by one thread at a time. It is counted, because orders that are under way
  * outlive it when the configuration is read again.

@@ -113,6 +113,28 @@ class NotifyTest(ServiceTest):
         self.assertEqual(service.stop(), 0)
         self.assertTrue(systemd.has("STOPPING=1"))
 
+    def test_tries_do_not_pile_up_behind_a_registry_that_hangs(self):
+        """What systemd is told is at work stays what it is, however often the time of a next try comes."""
+        source, backend = self.misbehaving(), Directory(self.scratch)
+        source.behave("/v2/", status=500)
+        names = [f"{source.host}/a/b:{number}" for number in range(5)]
+        config = self.configure([self.recipe("list.yaml", backend.argument, names)], {"interval": "1m"})
+        ducc = self.ducc()
+        self.poll(ducc, config, status=1)   # all failed
+        source.forget_requests()
+        source.behave("/v2/", delay=3600)
+        systemd = NotifySocket(self.path("notify"))
+        self.addCleanup(systemd.socket.close)
+        service = self.service(ducc, "daemon", "--config", config, env={
+            "NOTIFY_SOCKET": systemd.path, "WATCHDOG_USEC": "600000", "DUCC_CLOCK_SPEED": 1200})    # 10 minutes in 0.5 s
+        self.wait_for(lambda: source.seen("/v2/"), service)
+        time.sleep(10)
+        systemd.look()
+        at_work = [int(found[1]) for found in (re.fullmatch(r"STATUS=(\d+)", word) for word in systemd.got) if found]
+        self.assertGreater(len(at_work), 0, systemd.got)
+        self.assertLessEqual(max(at_work), 4, at_work)
+        self.assertEqual(service.stop(20), 0)
+
     def test_one_that_hangs_does_not_feed_the_watchdog(self):
         source, backend = self.misbehaving(), Directory(self.scratch)
         config = self.configure([self.recipe("list.yaml", backend.argument, [f"{source.host}/a/b:1"])])
