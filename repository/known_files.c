@@ -1,13 +1,9 @@
 #include "repository/known_files.h"
 
 #include "base/memory.h"
-#include "base/parallel.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Looking at a file below a FUSE mount is mostly waiting for its process. */
-#define LOOK_THREADS 8
 
 struct known_link {
     uint32_t entry;
@@ -207,35 +203,28 @@ static void seal(struct known_files *k)
 
 /* ---- what is there ---- */
 
-/* A file of a source that is equal to a wanted one. */
-struct candidate {
-    uint64_t wanted; /* as in struct file_set */
-    uint32_t entry;
-    bool may_link;
-};
-
+/* Files of a source that are equal to wanted ones. */
 struct candidates {
     const struct known_source *source;
-    struct candidate *items;
+    uint64_t *wanted; /* as in struct file_set */
+    uint32_t *entries;
     size_t count, capacity;
 };
 
-static bool may_link(const struct known_source *source, uint32_t entry)
+static void add_candidate(struct candidates *found, uint64_t wanted, uint32_t entry)
 {
-    const struct layer_entry *e = &source->index.entries[entry];
-    if (source->not_linkable && source->not_linkable[entry / 8] & 1 << entry % 8)
-        return false;
-    if (!source->may_link)
-        return true;
-    _cleanup_free_ char *path =
-        xasprintf("%s/%.*s", source->home, (int)e->path_len, entry_path(&source->index, e));
-    return source->may_link(source->arg, path, e);
+    if (found->count == found->capacity) {
+        found->capacity = found->capacity ? 2 * found->capacity : 1024;
+        found->wanted = xreallocarray(found->wanted, found->capacity, sizeof *found->wanted);
+        found->entries = xreallocarray(found->entries, found->capacity, sizeof *found->entries);
+    }
+    found->wanted[found->count] = wanted;
+    found->entries[found->count++] = entry;
 }
 
-static void look(void *arg, size_t i)
+static bool is_refused(const struct known_source *source, uint32_t entry)
 {
-    struct candidate *c = &((struct candidates *)arg)->items[i];
-    c->may_link = may_link(((struct candidates *)arg)->source, c->entry);
+    return source->not_linkable && source->not_linkable[entry / 8] & 1 << entry % 8;
 }
 
 static void compare_file(struct known_files *k, struct candidates *found, uint32_t entry)
@@ -247,23 +236,25 @@ static void compare_file(struct known_files *k, struct candidates *found, uint32
         return;
     k->elsewhere[slot] = 1;
     uint64_t wanted = k->files.slots[find_slot(k, &k->files, index, e)];
-    if (!wanted || is_linked(k->layers[(wanted - 1) >> 32], (uint32_t)(wanted - 1)))
-        return;
-    ARRAY_GROW(found->items, found->count, found->capacity);
-    found->items[found->count++] = (struct candidate){.wanted = wanted, .entry = entry};
+    if (wanted && !is_refused(found->source, entry) &&
+        !is_linked(k->layers[(wanted - 1) >> 32], (uint32_t)(wanted - 1)))
+        add_candidate(found, wanted, entry);
 }
 
 static void link_candidates(struct known_files *k, const struct candidates *found, uint32_t *home)
 {
     const struct known_source *source = found->source;
+    _cleanup_free_ bool *may_link = xcalloc(found->count + 1, sizeof *may_link);
+    if (source->may_link)
+        source->may_link(source->arg, source, found->entries, found->count, may_link);
     for (size_t i = 0; i < found->count; i++) {
-        const struct candidate *c = &found->items[i];
-        struct known_layer *layer = k->layers[(c->wanted - 1) >> 32];
-        if (!c->may_link || is_linked(layer, (uint32_t)(c->wanted - 1)))
+        uint64_t wanted = found->wanted[i] - 1;
+        struct known_layer *layer = k->layers[wanted >> 32];
+        if ((source->may_link && !may_link[i]) || is_linked(layer, (uint32_t)wanted))
             continue;
         if (*home == UINT32_MAX)
             *home = add_home(k, &source->index, source->owned, source->home);
-        add_link(layer, (uint32_t)(c->wanted - 1), *home, c->entry);
+        add_link(layer, (uint32_t)wanted, *home, found->entries[i]);
     }
 }
 
@@ -275,9 +266,9 @@ void known_files_offer(struct known_files *k, struct known_source *source)
     for (uint32_t i = 0; i < source->index.count; i++)
         if (is_first_name(&source->index, i))
             compare_file(k, &found, i);
-    parallel_for(found.count, source->may_link ? LOOK_THREADS : 1, look, &found);
     link_candidates(k, &found, &home);
-    free(found.items);
+    free(found.wanted);
+    free(found.entries);
     if (!source->owned)
         return;
     if (home == UINT32_MAX)

@@ -49,9 +49,10 @@ struct known_source {
     bool owned;
     const char *home;            /* where its files lie; copied */
     const uint8_t *not_linkable; /* as in struct layer_source; may be NULL */
-    /* Whether the file at that path may be linked to; called for those that would be, on several
-     * threads at a time. */
-    bool (*may_link)(void *arg, const char *path, const struct layer_entry *entry);
+    /* Whether files may be linked to: asked once, for those that would be. `out` has as many items
+     * as `entries`. May be NULL. */
+    void (*may_link)(void *arg, const struct known_source *source, const uint32_t *entries,
+                     size_t count, bool *out);
     void *arg;
 };
 void known_files_offer(struct known_files *known, struct known_source *source);

@@ -25,11 +25,11 @@ static char *layerfs_of(const struct digest *blob)
     return path_join(folder, "layerfs");
 }
 
-static bool may_link(void *arg, const char *path, const struct layer_entry *e)
+static void may_link(void *arg, const struct known_source *source, const uint32_t *entries,
+                     size_t count, bool *out)
 {
     const struct planner *p = arg;
-    _cleanup_free_ char *full = path_join(p->repository->view, path);
-    return planner_can_link(p->repository, full, e);
+    planner_can_link(p->repository, source->home, &source->index, entries, count, out);
 }
 
 static bool is_seen(const struct earlier_layers *layers, const struct digest *blob)

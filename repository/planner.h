@@ -22,10 +22,12 @@ struct known_range {
 };
 MUST_CHECK int planner_find_known(struct planner *p, struct image *const *images, size_t count,
                                   const struct known_range *range, struct error *err);
-/* plan_links.c: whether what is at a path (in the file system) is what the index says, and can be
- * linked to. */
-bool planner_can_link(const struct repository *repository, const char *path,
-                      const struct layer_entry *entry);
+/* plan_links.c: of files of an index, whether what is there below `home` is what the index says,
+ * and can be linked to. `entries` and `out` have `count` items. If a stop is asked for meanwhile,
+ * the rest cannot. */
+void planner_can_link(const struct repository *repository, const char *home,
+                      const struct layer_index *index, const uint32_t *entries, size_t count,
+                      bool *out);
 
 /* Whether a unit is neither there nor planned. */
 MUST_CHECK int planner_is_new(const struct planner *p, const char *path, bool *out,

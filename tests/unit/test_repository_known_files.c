@@ -174,10 +174,14 @@ static void test_known__links_lead_to_files(void **state)
     fixture_free(&f);
 }
 
-static bool refuse_short(void *arg, const char *path, const struct layer_entry *e)
+static void refuse_short(void *arg, const struct known_source *source, const uint32_t *entries,
+                         size_t count, bool *out)
 {
-    buf_addf(arg, "%s ", path);
-    return e->size > 3;
+    for (size_t i = 0; i < count; i++) {
+        const struct layer_entry *e = &source->index.entries[entries[i]];
+        buf_addf(arg, "%s/%.*s ", source->home, (int)e->path_len, entry_path(&source->index, e));
+        out[i] = e->size > 3;
+    }
 }
 
 /* Files in chunks, and those that are not what the index says. */
