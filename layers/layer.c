@@ -4,9 +4,11 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "base/path.h"
 #include "layers/decompress.h"
 #include "layers/layer_builder.h"
+#include "layers/read_ahead.h"
 #include "layers/tar_reader.h"
 
 #include <errno.h>
@@ -18,14 +20,21 @@
 
 #define WRITE_SIZE       ((size_t)1 << 20)
 #define PROGRESS_ENTRIES 256
+#define AHEAD_MIN_BYTES  ((off_t)1 << 20) /* of a blob for which a thread is worth making */
 
 struct prepare {
     struct spool *spool;
     const struct prepare_options *options;
+    uint64_t max_bytes;
+    /* Of the thread that reads ahead, until it has come to the end. */
     struct decompressor *decompressor;
-    struct hasher *diff_hasher, *content_hasher;
+    struct hasher *diff_hasher;
+    uint64_t diff_size;
+    /* Of this thread. */
+    struct read_ahead *ahead;
+    struct hasher *content_hasher;
     struct layer_builder *builder;
-    uint64_t diff_size, max_bytes;
+    uint64_t read; /* of the tar */
     int data_fd;
     uint64_t data_size; /* bytes given to the data file, */
     uint64_t written;   /* and those that are in it, not in the buffer */
@@ -34,7 +43,7 @@ struct prepare {
     uint64_t entries;
 };
 
-/* The tar reader's source: every byte passes the diff id's hasher. */
+/* Every byte of the tar passes the diff id's hasher. */
 static ssize_t read_diff(void *arg, void *bytes, size_t size, struct error *err)
 {
     struct prepare *p = arg;
@@ -46,6 +55,15 @@ static ssize_t read_diff(void *arg, void *bytes, size_t size, struct error *err)
     if (p->diff_size > p->max_bytes)
         return error_set(err, ERROR_LIMIT, "unpacks to more than %llu bytes",
                          (unsigned long long)p->max_bytes);
+    return n;
+}
+
+/* The tar reader's source. */
+static ssize_t read_tar(void *arg, void *bytes, size_t size, struct error *err)
+{
+    struct prepare *p = arg;
+    ssize_t n = read_ahead_read(p->ahead, bytes, size, err);
+    p->read += n > 0 ? (uint64_t)n : 0;
     return n;
 }
 
@@ -107,7 +125,7 @@ static int store_content(struct prepare *p, struct tar_reader *reader, struct co
 
 static int store_entries(struct prepare *p, struct error *err)
 {
-    _cleanup_tar_reader_ struct tar_reader *reader = tar_reader_new(read_diff, p);
+    _cleanup_tar_reader_ struct tar_reader *reader = tar_reader_new(read_tar, p);
     struct tar_entry entry;
     int more;
     while ((more = tar_reader_next(reader, &entry, err)) > 0) {
@@ -117,7 +135,7 @@ static int store_entries(struct prepare *p, struct error *err)
         if (layer_builder_add(p->builder, &entry, &content, err) < 0 || cancel_check(err) < 0)
             return -1;
         if (++p->entries % PROGRESS_ENTRIES == 0 && p->options->progress)
-            p->options->progress(p->options->arg, p->entries, p->diff_size);
+            p->options->progress(p->options->arg, p->entries, p->read);
     }
     return more;
 }
@@ -126,7 +144,7 @@ static int store_entries(struct prepare *p, struct error *err)
 static int read_to_end(struct prepare *p, struct error *err)
 {
     ssize_t n;
-    while ((n = read_diff(p, p->buffer, WRITE_SIZE, err)) > 0)
+    while ((n = read_tar(p, p->buffer, WRITE_SIZE, err)) > 0)
         if (cancel_check(err) < 0)
             return -1;
     return (int)n;
@@ -157,11 +175,12 @@ static int prepare_into(struct prepare *p, int blob_fd, const char *dir, struct 
     p->decompressor = decompressor_new(blob_fd, err);
     if (!p->decompressor)
         return -1;
+    p->ahead = read_ahead_new(read_diff, p, st.st_size >= AHEAD_MIN_BYTES && processor_count() > 1);
     if (store_entries(p, err) < 0 || flush_data(p, err) < 0 || read_to_end(p, err) < 0 ||
         write_index(p, dir, (uint64_t)st.st_size, err) < 0)
         return -1;
     if (p->options->progress)
-        p->options->progress(p->options->arg, p->entries, p->diff_size);
+        p->options->progress(p->options->arg, p->entries, p->read);
     return 0;
 }
 
@@ -204,6 +223,7 @@ int layer_prepare(struct spool *spool, const struct digest *blob,
         spool_drop_blob(spool, blob);
     else
         error_wrap(err, "layer %s", digest_text(blob).s);
+    read_ahead_free(p.ahead);
     decompressor_free(p.decompressor);
     hasher_free(p.diff_hasher);
     hasher_free(p.content_hasher);
