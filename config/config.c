@@ -10,6 +10,8 @@
 #include "repository/policy.h"
 #include "wishlist/document.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KEY_FILE_BYTES_MAX ((size_t)64 << 10)
@@ -361,6 +363,21 @@ int config_parse(const char *path, const char *bytes, size_t len, struct config 
     return rc;
 }
 
+/* Owned. A link is not followed: what it leads to may be another file each time that the
+ * configuration changes. */
+static char *absolute_path(const char *path, struct error *err)
+{
+    if (path[0] == '/')
+        return xstrdup(path);
+    _cleanup_free_ char *parent = path_parent(path);
+    _cleanup_free_ char *folder = realpath(*parent ? parent : ".", NULL);
+    if (!folder) {
+        error_set_errno(err, ERROR_IO, errno, "%s", path);
+        return NULL;
+    }
+    return path_join(folder, path_name(path));
+}
+
 int config_read(const char *path, struct config *out, struct error *err)
 {
     _cleanup_buf_ struct buf bytes = BUF_INIT;
@@ -372,11 +389,16 @@ int config_read(const char *path, struct config *out, struct error *err)
         *out = (struct config){0};
         return 0;
     }
-    return config_parse(from, bytes.data, bytes.len, out, err);
+    _cleanup_free_ char *place = absolute_path(from, err);
+    if (!place || config_parse(from, bytes.data, bytes.len, out, err) < 0)
+        return -1;
+    out->path = TAKE_PTR(place);
+    return 0;
 }
 
 void config_release(struct config *config)
 {
+    free(config->path);
     site_release(&config->site);
     service_settings_release(&config->service);
     for (size_t i = 0; i < config->list_count; i++)

@@ -49,6 +49,7 @@ MUST_CHECK int configured_list_policy(const struct configured_list *list, struct
                                       struct error *err);
 
 struct config {
+    char *path;       /* of the file, absolute, links as they are; NULL: there was none */
     struct site site; /* of the key `registries` */
     struct service_settings service;
     struct configured_list *lists;

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/notify.h"
 #include "worker/recorder.h"
+#include "publisher/left_lists.h"
 #include "publisher/watched_list.h"
 #include "publisher/web_end.h"
 #include "worker/workers.h"
@@ -81,6 +82,12 @@ static void drop_entries(struct entry *entries, size_t count)
     free(entries);
 }
 
+/* Where records say that the lists stand. NULL: nowhere. */
+static const char *configuration_of(const struct service *s, const struct access *access)
+{
+    return s->o->recipe ? ORIGIN_LOOP : access->config.path;
+}
+
 static int make_entries(const struct service *s, struct access *access, struct entry **out,
                         size_t *out_count, struct error *err)
 {
@@ -90,7 +97,10 @@ static int make_entries(const struct service *s, struct access *access, struct e
     size_t count = s->o->recipe ? 1 : access->config.list_count;
     struct entry *entries = xcalloc(count, sizeof *entries);
     for (size_t i = 0; i < count; i++) {
-        entries[i].list = watched_list_new(&lists[i], &s->o->settings, access, s->state_dir, err);
+        entries[i].list = watched_list_new(
+            &(struct watched_list_options){&lists[i], &s->o->settings, access, s->state_dir,
+                                           configuration_of(s, access)},
+            err);
         if (!entries[i].list) {
             drop_entries(entries, i);
             return -1;
@@ -136,6 +146,8 @@ static void visit(struct service *s, size_t i)
     if (generation == s->generation) {
         s->entries[i].visiting = false;
         s->entries[i].visited = true;
+    } else {
+        s->changed = true; /* it may have recorded a list that has left meanwhile */
     }
 }
 
@@ -351,6 +363,7 @@ static int read_configuration(struct service *s, struct error *err)
     s->entries = entries;
     s->count = count;
     s->generation++;
+    s->changed = true; /* lists may have left */
     start_visitors(s);
     pthread_mutex_unlock(&s->lock);
     if (s->o->mode == SERVICE_DAEMON && !s->web && start_web(s, &access->config.web, err) < 0)
@@ -387,6 +400,21 @@ static void sweep(struct service *s)
     pthread_mutex_unlock(&s->workers_lock);
 }
 
+static void forget_left_lists(struct service *s)
+{
+    struct watched_list **lists;
+    size_t count = lists_now(s, &lists);
+    left_lists_forget(&(struct left_lists_search){.configuration = configuration_of(s, s->access),
+                                                  .state_dir = s->state_dir,
+                                                  .lists = lists,
+                                                  .count = count,
+                                                  .workers_lock = &s->workers_lock,
+                                                  .workers = &s->workers});
+    for (size_t i = 0; i < count; i++)
+        watched_list_unref(lists[i]);
+    free(lists);
+}
+
 /* What a service that runs for years must do from time to time, and a pass does at its end. */
 static void keep_records(struct service *s)
 {
@@ -394,6 +422,8 @@ static void keep_records(struct service *s)
     bool changed = s->changed && all_visited(s); /* what is not read yet may ask for more */
     s->changed &= !changed;
     pthread_mutex_unlock(&s->lock);
+    if (changed)
+        forget_left_lists(s);
     pthread_mutex_lock(&s->workers_lock);
     workers_tick(&s->workers);
     if (changed)
@@ -457,6 +487,8 @@ static void run_pass(struct service *s)
 {
     while (!cancel_requested() && !pass_is_over(s))
         wait_a_moment();
+    if (pass_is_over(s))
+        forget_left_lists(s);
     sweep(s);
     workers_drain(&s->workers);
 }

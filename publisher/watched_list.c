@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "publisher/recipe_source.h"
+#include "state/state.h"
 #include "worker/recorder.h"
 
 #include <stdlib.h>
@@ -37,18 +38,21 @@ struct turn {
 struct watched_list {
     atomic_size_t references;
     char *name;
+    char *configuration; /* NULL: it stands in none */
     struct access *access;
     struct wish_settings settings; /* strings and platforms owned */
     uint64_t interval;             /* for what says nothing else */
     struct source *source;
-    struct recipe recipe;      /* the last good one */
-    bool has_recipe, is_new;   /* its problems have not been told yet */
-    bool waits_for_repository; /* one could not be opened: all is due as soon as it can be */
-    struct error broken;       /* what the source has now is no recipe, and why */
+    struct recipe recipe;    /* the last good one */
+    bool has_recipe, is_new; /* its problems have not been told yet */
+    struct error broken;     /* what the source has now is no recipe, and why */
     unsigned seed;
     uint64_t visits;
-    pthread_mutex_t lock; /* guards what follows */
-    struct wishes known;  /* the recipe's wishes, for events */
+    pthread_mutex_t lock;      /* guards what follows */
+    struct wishes known;       /* the recipe's wishes, for events */
+    struct list_places places; /* the lists that it leads to */
+    bool has_places;
+    bool waits_for_repository; /* one could not be opened: all is due as soon as it can be */
     struct timing *timings;
     size_t timing_count, timing_capacity;
     struct turn *turns;
@@ -77,21 +81,22 @@ static int take_settings(struct watched_list *l, const struct configured_list *c
     return configured_list_policy(c, &l->settings.policy, err);
 }
 
-struct watched_list *watched_list_new(const struct configured_list *configured,
-                                      const struct wish_settings *settings, struct access *access,
-                                      const char *state_dir, struct error *err)
+struct watched_list *watched_list_new(const struct watched_list_options *o, struct error *err)
 {
-    struct source *source = recipe_source_open(configured->source, state_dir, &access->config, err);
+    const struct configured_list *configured = o->configured;
+    struct source *source =
+        recipe_source_open(configured->source, o->state_dir, &o->access->config, err);
     if (!source)
         return NULL;
     struct watched_list *l = xcalloc(1, sizeof *l);
     atomic_init(&l->references, 1);
     pthread_mutex_init(&l->lock, NULL);
     l->name = xstrdup(configured->name);
-    l->access = access_ref(access);
+    l->configuration = o->configuration ? xstrdup(o->configuration) : NULL;
+    l->access = access_ref(o->access);
     l->source = source;
     l->seed = (unsigned)clock_now() ^ (unsigned)(uintptr_t)l;
-    if (take_settings(l, configured, settings, err) == 0)
+    if (take_settings(l, configured, o->settings, err) == 0)
         return l;
     watched_list_unref(l);
     return NULL;
@@ -110,6 +115,7 @@ void watched_list_unref(struct watched_list *l)
     source_free(l->source);
     recipe_release(&l->recipe);
     wishes_release(&l->known);
+    list_places_release(&l->places);
     error_release(&l->broken);
     access_unref(l->access);
     free((void *)(uintptr_t)l->settings.repository);
@@ -117,9 +123,15 @@ void watched_list_unref(struct watched_list *l)
         platform_release((struct platform *)(uintptr_t)&l->settings.platforms[i]);
     free((void *)(uintptr_t)l->settings.platforms);
     free(l->timings);
+    free(l->configuration);
     free(l->name);
     pthread_mutex_destroy(&l->lock);
     free(l);
+}
+
+const char *watched_list_name(const struct watched_list *l)
+{
+    return l->name;
 }
 
 int64_t watched_list_due(struct watched_list *l)
@@ -405,18 +417,58 @@ static void report_wrong_entries(struct watched_list *l, struct visit *v, struct
         wishes->failed_count = 0;
 }
 
-static void record(struct visit *v, const struct wishes *wishes, const struct error *why)
+static void record_list(const struct watched_list *l, const struct visit *v,
+                        struct recorder *recorder, const struct wished_list *list,
+                        const struct error *why)
+{
+    struct list_origin origin = {l->configuration, source_where(l->source)->shown};
+    if (why->kind != ERROR_NONE)
+        recorder_list_failed(recorder, list->url, why);
+    else if (v->changed)
+        recorder_list(recorder, list);
+    else
+        recorder_list_unchanged(recorder, list->url);
+    if (l->configuration)
+        recorder_list_stands(recorder, list->url, &origin);
+}
+
+static void record(const struct watched_list *l, struct visit *v, const struct wishes *wishes,
+                   const struct error *why)
 {
     for (size_t i = 0; i < wishes->list_count; i++) {
         const struct wished_list *list = &wishes->lists[i];
         struct worker *worker = find_worker(v, list->repository);
-        if (worker && why->kind != ERROR_NONE)
-            recorder_list_failed(worker_recorder(worker), list->url, why);
-        else if (worker && v->changed)
-            recorder_list(worker_recorder(worker), list);
-        else if (worker)
-            recorder_list_unchanged(worker_recorder(worker), list->url);
+        if (worker)
+            record_list(l, v, worker_recorder(worker), list, why);
     }
+}
+
+/* Before they are recorded: who finds them in the database finds them here. */
+static void set_places(struct watched_list *l, const struct wishes *wishes)
+{
+    struct list_places places = {0};
+    for (size_t i = 0; i < wishes->list_count; i++) {
+        _cleanup_free_ char *key = repository_key(wishes->lists[i].repository);
+        list_places_add(&places, source_where(l->source)->shown, key, wishes->lists[i].url);
+    }
+    pthread_mutex_lock(&l->lock);
+    list_places_release(&l->places);
+    l->places = places;
+    l->has_places = true;
+    pthread_mutex_unlock(&l->lock);
+}
+
+bool watched_list_places(struct watched_list *l, struct list_places *out)
+{
+    pthread_mutex_lock(&l->lock);
+    bool known = l->has_places && !l->waits_for_repository;
+    string_list_add(&out->sources, source_where(l->source)->shown);
+    for (size_t i = 0; i < l->places.count; i++) {
+        const struct list_place *p = &l->places.items[i];
+        list_places_add(out, p->source, p->repository, p->url);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return known;
 }
 
 static void remember(struct watched_list *l, const struct wishes *wishes)
@@ -438,30 +490,47 @@ static void submit_due(struct watched_list *l, struct visit *v, struct wishes *w
     }
 }
 
+/* What it wishes now; false if that cannot be said. */
+static bool find_wishes(struct watched_list *l, struct visit *v, struct wishes *out)
+{
+    _cleanup_error_ struct error err = ERROR_INIT;
+    if (!l->has_recipe)
+        return false;
+    if (wishes_add_recipe(out, &l->recipe, &l->settings, &err) < 0) {
+        v->failed++;
+        log_error("list %s: %s", l->name, err.message);
+        wishes_release(out);
+        return false;
+    }
+    for (size_t i = 0; i < out->count; i++)
+        if (out->groups[i].interval == 0)
+            out->groups[i].interval = l->interval;
+    return true;
+}
+
+static void note_whether_it_waits(struct watched_list *l, const struct visit *v)
+{
+    pthread_mutex_lock(&l->lock);
+    l->waits_for_repository = v->error.kind != ERROR_NONE;
+    pthread_mutex_unlock(&l->lock);
+}
+
 void watched_list_visit(struct watched_list *l, struct visit *v)
 {
     _cleanup_wishes_ struct wishes wishes = {0};
-    struct error err = ERROR_INIT;
     _cleanup_error_ struct error why = ERROR_INIT;
     l->visits++;
     refresh(l, v, &why);
-    if (l->has_recipe && wishes_add_recipe(&wishes, &l->recipe, &l->settings, &err) < 0) {
-        v->failed++;
-        log_error("list %s: %s", l->name, err.message);
-        error_release(&err);
-        wishes_release(&wishes);
-    }
-    for (size_t i = 0; i < wishes.count; i++)
-        if (wishes.groups[i].interval == 0)
-            wishes.groups[i].interval = l->interval;
+    if (find_wishes(l, v, &wishes))
+        set_places(l, &wishes);
     bool changed = v->changed = l->is_new || l->waits_for_repository;
-    record(v, &wishes, &why);
+    record(l, v, &wishes, &why);
     report_wrong_entries(l, v, &wishes);
     l->is_new = false;
     if (changed)
         remember(l, &wishes);
     submit_due(l, v, &wishes, changed);
-    l->waits_for_repository = v->error.kind != ERROR_NONE;
+    note_whether_it_waits(l, v);
     for (size_t i = 0; i < l->timing_count; i++)
         if (l->timings[i].next <= v->now)
             l->timings[i].next = next_time(l, v->now, l->timings[i].interval);

@@ -15,6 +15,7 @@
 #include "config/access.h"
 #include "config/config.h"
 #include "publisher/event_desk.h"
+#include "state/list_origins.h"
 #include "worker/wishes.h"
 #include "worker/workers.h"
 
@@ -28,9 +29,15 @@ struct watched_list;
 /* `settings` is what the command line says of how to publish; it wins over the list's own, which
  * wins over the recipe's. `state_dir` is where sources keep what they need. All are borrowed during
  * the call only; the list keeps a reference of `access`. */
-struct watched_list *watched_list_new(const struct configured_list *configured,
-                                      const struct wish_settings *settings, struct access *access,
-                                      const char *state_dir, struct error *err);
+struct watched_list_options {
+    const struct configured_list *configured;
+    const struct wish_settings *settings;
+    struct access *access;
+    const char *state_dir;
+    const char *configuration; /* that it stands in: struct list_origin; NULL: none */
+};
+struct watched_list *watched_list_new(const struct watched_list_options *options,
+                                      struct error *err);
 struct watched_list *watched_list_ref(struct watched_list *list);
 void watched_list_unref(struct watched_list *list);
 
@@ -51,6 +58,11 @@ struct visit {
 void watched_list_visit(struct watched_list *list, struct visit *visit);
 /* When something is due again: clock_now(); NEVER after a visit of `once`. */
 int64_t watched_list_due(struct watched_list *list);
+/* How messages call it. Borrowed. */
+const char *watched_list_name(const struct watched_list *list);
+/* Add its source, and the lists that it leads to. False: it has never been read, or not all of it
+ * could be recorded. May be called during a visit: what that notes in the database is added. */
+bool watched_list_places(struct watched_list *list, struct list_places *out);
 /* Whether an event about `place` (state/events.h) is about its source. */
 bool watched_list_is_at(const struct watched_list *list, const char *place);
 /* Submit those wishes that an event concerns, whatever their time. May be called during a visit:

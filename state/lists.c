@@ -45,24 +45,34 @@ void wants_release(struct wants *wants)
 int lists_find(struct database *db, const char *repository, const char *url, int64_t *out,
                struct error *err)
 {
-    struct statement make _cleanup_statement_ = STATEMENT_INIT;
     struct statement st _cleanup_statement_ = STATEMENT_INIT;
-    if (statement_prepare(
-            db, "INSERT INTO lists (repository, url) VALUES (?, ?) ON CONFLICT DO NOTHING", &make,
-            err) < 0)
-        return -1;
-    bind_text(&make, repository);
-    bind_text(&make, url);
-    if (statement_run(&make, err) < 0 ||
-        statement_prepare(db, "SELECT id FROM lists WHERE repository = ? AND url = ?", &st, err) <
-            0)
+    if (statement_prepare(db, "SELECT id FROM lists WHERE repository = ? AND url = ?", &st, err) <
+        0)
         return -1;
     bind_text(&st, repository);
     bind_text(&st, url);
     int row = statement_step(&st, err);
     if (row > 0)
         *out = column_int(&st);
+    if (row == 0)
+        return error_set(err, ERROR_NOT_FOUND, "no list %s is known of %s", url, repository);
     return row < 0 ? -1 : 0;
+}
+
+/* It is made if it is not known. */
+static int find_or_make(struct database *db, const char *repository, const char *url, int64_t *out,
+                        struct error *err)
+{
+    struct statement st _cleanup_statement_ = STATEMENT_INIT;
+    if (statement_prepare(
+            db, "INSERT INTO lists (repository, url) VALUES (?, ?) ON CONFLICT DO NOTHING", &st,
+            err) < 0)
+        return -1;
+    bind_text(&st, repository);
+    bind_text(&st, url);
+    if (statement_run(&st, err) < 0)
+        return -1;
+    return lists_find(db, repository, url, out, err);
 }
 
 static int set_list(struct database *db, int64_t id, const struct list_record *list, int64_t now,
@@ -130,7 +140,7 @@ int lists_read(struct database *db, const struct list_record *list, int64_t now,
     struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
     int64_t id = 0;
     if (transaction_begin(db, &t, err) < 0 ||
-        lists_find(db, list->repository, list->url, &id, err) < 0 ||
+        find_or_make(db, list->repository, list->url, &id, err) < 0 ||
         set_list(db, id, list, now, err) < 0 ||
         run_with_id(db, "UPDATE entries SET stays = 0 WHERE list = ?", id, err) < 0 ||
         set_entries(db, id, list, now, err) < 0 ||
@@ -148,7 +158,7 @@ int lists_failed(struct database *db, const char *repository, const char *url,
     struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
     struct statement st _cleanup_statement_ = STATEMENT_INIT;
     int64_t id = 0;
-    if (transaction_begin(db, &t, err) < 0 || lists_find(db, repository, url, &id, err) < 0 ||
+    if (transaction_begin(db, &t, err) < 0 || find_or_make(db, repository, url, &id, err) < 0 ||
         statement_prepare(db, "UPDATE lists SET fetched_at = ?, error = ? WHERE id = ?", &st, err) <
             0)
         return -1;
@@ -181,7 +191,7 @@ int lists_ask(struct database *db, const struct list_record *list, int64_t now, 
     struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
     int64_t id = 0;
     if (transaction_begin(db, &t, err) < 0 ||
-        lists_find(db, list->repository, LIST_COMMAND_LINE, &id, err) < 0 ||
+        find_or_make(db, list->repository, LIST_COMMAND_LINE, &id, err) < 0 ||
         set_list(db, id, list, now, err) < 0 || set_entries(db, id, list, now, err) < 0 ||
         transaction_commit(&t, err) < 0)
         return -1;

@@ -6,6 +6,8 @@
  * again. So what cannot be read or expanded today changes nothing: the names of yesterday stay
  * wanted.
  *
+ * A list that its configuration does not have any more is forgotten: state/list_origins.h.
+ *
  * Images that were asked for on the command line are entries of a list of their own,
  * LIST_COMMAND_LINE, which only grows, until lists_withdraw().
  */
@@ -42,7 +44,7 @@ struct list_record {
  * suspended, error) are looked at. *out_id may be NULL. */
 MUST_CHECK int lists_read(struct database *db, const struct list_record *list, int64_t now,
                           int64_t *out_id, struct error *err);
-/* The number of a list; it is made if it is not known. */
+/* The number of a list. ERROR_NOT_FOUND if it is not known. */
 MUST_CHECK int lists_find(struct database *db, const char *repository, const char *url,
                           int64_t *out_id, struct error *err);
 /* It was read again, and is what it was: only the time is noted. */

@@ -127,5 +127,13 @@ static const char step_2[] = "CREATE TABLE unreached ("
                              "  PRIMARY KEY (repository, path)"
                              ") WITHOUT ROWID;";
 
-const char *const schema_steps[] = {step_1, step_2};
+/* Which configurations a list stands in: state/list_origins.h. */
+static const char step_3[] = "CREATE TABLE list_origins ("
+                             "  list INTEGER NOT NULL REFERENCES lists ON DELETE CASCADE,"
+                             "  configuration TEXT NOT NULL,"
+                             "  source TEXT NOT NULL,"
+                             "  PRIMARY KEY (list, configuration, source)"
+                             ") WITHOUT ROWID;";
+
+const char *const schema_steps[] = {step_1, step_2, step_3};
 const int schema_version = (int)(sizeof schema_steps / sizeof *schema_steps);

@@ -68,9 +68,9 @@ static void complain(const char *what, struct error *err)
 
 /* ---- writing ---- */
 
-static int write_expansion(struct recorder *r, const struct note *n, struct error *err)
+static int expand_entry(struct recorder *r, const struct note *n, struct error *err)
 {
-    int64_t list;
+    int64_t list = 0;
     if (lists_find(r->db, r->key, n->list, &list, err) < 0)
         return -1;
     if (n->error.kind != ERROR_NONE)
@@ -86,6 +86,17 @@ static int write_expansion(struct recorder *r, const struct note *n, struct erro
     int result = lists_expanded(r->db, list, n->entry, names, n->name_count, n->at, err);
     free(names);
     return result;
+}
+
+/* A list or an entry that has left meanwhile stands for nothing. */
+static int write_expansion(struct recorder *r, const struct note *n, struct error *err)
+{
+    if (expand_entry(r, n, err) == 0)
+        return 0;
+    if (err->kind != ERROR_NOT_FOUND)
+        return -1;
+    error_release(err);
+    return 0;
 }
 
 static int write_note(struct recorder *r, struct note *n, struct error *err)
@@ -288,6 +299,17 @@ void recorder_list_unchanged(struct recorder *r, const char *url)
         return;
     pthread_mutex_lock(&r->lock);
     if (lists_unchanged(r->db, r->key, url, clock_now(), &err) < 0)
+        complain(url, &err);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void recorder_list_stands(struct recorder *r, const char *url, const struct list_origin *origin)
+{
+    struct error err = ERROR_INIT;
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    if (list_origins_note(r->db, r->key, url, origin, &err) < 0)
         complain(url, &err);
     pthread_mutex_unlock(&r->lock);
 }

@@ -28,6 +28,7 @@
 #include "repository/repository.h"
 #include "state/database.h"
 #include "state/history.h"
+#include "state/list_origins.h"
 #include "state/runs.h"
 #include "state/snapshot.h"
 
@@ -51,6 +52,10 @@ void recorder_list(struct recorder *recorder, const struct wished_list *list);
 void recorder_list_failed(struct recorder *recorder, const char *url, const struct error *why);
 /* It was recorded as it is now. */
 void recorder_list_unchanged(struct recorder *recorder, const char *url);
+/* Where it stands: to be called after each of the three, for lists that are forgotten when they do
+ * not any more. */
+void recorder_list_stands(struct recorder *recorder, const char *url,
+                          const struct list_origin *origin);
 /* What a wish stands for now: public names (further ones, if it is `partly`); or why that could not
  * be found out. */
 void recorder_expanded(struct recorder *recorder, const struct wanted *wish,

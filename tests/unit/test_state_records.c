@@ -4,6 +4,7 @@
 
 #include "state/events.h"
 #include "state/history.h"
+#include "state/list_origins.h"
 #include "state/lists.h"
 #include "state/names.h"
 #include "state/next_try.h"
@@ -566,6 +567,173 @@ static void test_lists__an_unknown_entry_is_said(void **state)
                  "no entry other");
 }
 
+/* ---- lists and configurations ---- */
+
+#define CONFIG "/etc/ducc/ducc.yaml"
+
+/* A list of this URL that asks for this image, read because the source led to it. */
+static void read_from(const char *configuration, const char *source, const char *url,
+                      const char *image)
+{
+    struct list_origin origin = {configuration, source};
+    int64_t id = read_list(url, NULL, &image, 1, T0);
+    expand(id, image, image, NULL, T0);
+    if (configuration)
+        assert_ok(list_origins_note(db, REPO, url, &origin, &err), &err);
+}
+
+static char told[512]; /* "URL N, …": what was forgotten, and how many names only it asked for */
+
+static void forget_left(struct list_places *now)
+{
+    struct left_lists left = {0};
+    told[0] = '\0';
+    assert_ok(list_origins_left(db, now, &left, &err), &err);
+    for (size_t i = 0; i < left.count; i++) {
+        bool gone = false;
+        size_t names = 0;
+        assert_ok(list_origins_forget(db, now->configuration, &left.items[i], &gone, &names, &err),
+                  &err);
+        size_t len = strlen(told);
+        if (gone)
+            snprintf(told + len, sizeof told - len, "%s%s %zu", len ? ", " : "", left.items[i].url,
+                     names);
+    }
+    left_lists_release(&left);
+    list_places_release(now);
+}
+
+/* The configuration has these sources, each of which leads to the list of its own URL. */
+static void configure(const char *configuration, const char *const *sources, size_t count)
+{
+    struct list_places now = {.configuration = configuration};
+    for (size_t i = 0; i < count; i++) {
+        string_list_add(&now.sources, sources[i]);
+        list_places_add(&now, sources[i], REPO, sources[i]);
+    }
+    forget_left(&now);
+}
+
+#define IMAGE_2 "registry.example.org/group/image:2"
+
+static void test_origins__a_list_that_left_makes_names_unwanted(void **state)
+{
+    (void)state;
+    const char *const both[] = {"a", "b"};
+    publish(IMAGE, "a", NULL, T0);
+    publish(IMAGE_2, "b", NULL, T0);
+    read_from(CONFIG, "a", "a", IMAGE);
+    read_from(CONFIG, "b", "b", IMAGE_2);
+    configure(CONFIG, both, 2);
+    assert_string_equal(told, "");
+    configure(CONFIG, both, 1);
+    assert_string_equal(told, "b 1");
+    assert_int_equal(settle(T0 + 1), 1);
+    assert_state(IMAGE, NAME_PUBLISHED);
+    assert_state(IMAGE_2, NAME_UNWANTED);
+    configure(CONFIG, both, 1);
+    assert_string_equal(told, ""); /* once */
+    read_from(CONFIG, "b", "b", IMAGE_2);
+    configure(CONFIG, both, 2);
+    assert_int_equal(settle(T0 + 2), 0);
+    assert_state(IMAGE_2, NAME_PUBLISHED);
+}
+
+static void test_origins__what_another_list_asks_for_stays(void **state)
+{
+    (void)state;
+    const char *const one[] = {"a"};
+    publish(IMAGE, "a", NULL, T0);
+    read_from(CONFIG, "a", "a", IMAGE);
+    read_from(CONFIG, "b", "b", IMAGE);
+    configure(CONFIG, one, 1);
+    assert_string_equal(told, "b 0");
+    assert_int_equal(settle(T0 + 1), 0);
+    assert_state(IMAGE, NAME_PUBLISHED);
+}
+
+static void test_origins__what_nobody_noted_stays(void **state)
+{
+    (void)state;
+    publish(IMAGE, "a", NULL, T0);
+    publish(IMAGE_2, "b", NULL, T0);
+    read_from(NULL, NULL, "one-off", IMAGE);
+    ask_for(IMAGE_2, T0);
+    configure(CONFIG, NULL, 0);
+    assert_string_equal(told, "");
+    assert_int_equal(settle(T0 + 1), 0);
+    struct list_origin origin = {CONFIG, "unknown"};
+    assert_ok(list_origins_note(db, REPO, "unknown", &origin, &err), &err);
+    struct list_records lists = {0};
+    assert_ok(lists_list(db, NULL, &lists, &err), &err);
+    assert_int_equal(lists.count, 2);
+    list_records_release(&lists);
+}
+
+static void test_origins__configurations_forget_their_own(void **state)
+{
+    (void)state;
+    publish(IMAGE, "a", NULL, T0);
+    publish(IMAGE_2, "b", NULL, T0);
+    read_from(CONFIG, "both", "both", IMAGE);
+    read_from("/etc/other.yaml", "both", "both", IMAGE);
+    read_from("/etc/other.yaml", "other", "other", IMAGE_2);
+    configure(CONFIG, NULL, 0);
+    assert_string_equal(told, "");
+    assert_int_equal(settle(T0 + 1), 0);
+    configure("/etc/other.yaml", NULL, 0);
+    assert_string_equal(told, "both 1, other 1");
+    assert_int_equal(settle(T0 + 2), 2);
+}
+
+/* Of one source: a file that is included no more, and a repository that is named no more. */
+static void test_origins__what_a_source_leads_to_no_more_goes(void **state)
+{
+    (void)state;
+    struct list_places now = {.configuration = CONFIG};
+    publish(IMAGE, "a", NULL, T0);
+    publish(IMAGE_2, "b", NULL, T0);
+    read_from(CONFIG, "a", "a", IMAGE);
+    read_from(CONFIG, "a", "included", IMAGE_2);
+    string_list_add(&now.sources, "a");
+    list_places_add(&now, "a", REPO, "a");
+    forget_left(&now);
+    assert_string_equal(told, "included 1");
+    now = (struct list_places){.configuration = CONFIG};
+    string_list_add(&now.sources, "a");
+    list_places_add(&now, "a", "other.example.org", "a");
+    forget_left(&now);
+    assert_string_equal(told, "a 1");
+    assert_int_equal(settle(T0 + 1), 2);
+}
+
+static void test_origins__a_loop_has_its_own_source(void **state)
+{
+    (void)state;
+    const char *const one[] = {"a"};
+    struct list_places now = {.configuration = ORIGIN_LOOP};
+    publish(IMAGE, "a", NULL, T0);
+    publish(IMAGE_2, "b", NULL, T0);
+    read_from(ORIGIN_LOOP, "a", "a", IMAGE);
+    read_from(ORIGIN_LOOP, "b", "b", IMAGE_2);
+    configure(ORIGIN_LOOP, one, 1);
+    assert_string_equal(told, "");
+    string_list_add(&now.sources, "a");
+    forget_left(&now);
+    assert_string_equal(told, "a 1");
+    read_from(CONFIG, "b", "b", IMAGE_2); /* now it is the configuration's */
+    configure(CONFIG, NULL, 0);
+    assert_string_equal(told, "b 1");
+}
+
+static void test_lists__an_unknown_list_is_said(void **state)
+{
+    (void)state;
+    int64_t id;
+    assert_fails("unknown", lists_find(db, REPO, "nowhere", &id, &err), &err, ERROR_NOT_FOUND,
+                 "no list nowhere is known of " REPO);
+}
+
 /* ---- events ---- */
 
 static bool add(const char *delivery, enum event_kind kind, const char *subject, int64_t now)
@@ -782,6 +950,13 @@ int main(void)
         RECORDS(test_lists__the_command_line_only_adds),
         RECORDS(test_lists__a_further_name_of_an_entry),
         RECORDS(test_lists__an_unknown_entry_is_said),
+        RECORDS(test_lists__an_unknown_list_is_said),
+        RECORDS(test_origins__a_list_that_left_makes_names_unwanted),
+        RECORDS(test_origins__what_another_list_asks_for_stays),
+        RECORDS(test_origins__what_nobody_noted_stays),
+        RECORDS(test_origins__configurations_forget_their_own),
+        RECORDS(test_origins__what_a_source_leads_to_no_more_goes),
+        RECORDS(test_origins__a_loop_has_its_own_source),
         RECORDS(test_events__a_replay_does_nothing),
         RECORDS(test_events__many_become_one_job),
         RECORDS(test_events__what_a_killed_process_had_waits_again),
