@@ -101,6 +101,12 @@ class DaemonTest(LeftListTest):
         self.assertEqual([one["url"] for one in said["lists"]], self.lists)
 
     def test_a_recipe_that_drops_a_repository(self):
+        self.drop_a_repository(lambda recipe: self.daemon(self.program, self.configure([recipe])))
+
+    def test_the_recipe_of_a_loop_drops_a_repository(self):
+        self.drop_a_repository(lambda recipe: self.service(self.program, "loop", recipe))
+
+    def drop_a_repository(self, start):
         kept, dropped = Directory(self.path("kept")), Directory(self.path("dropped"))
         images = [self.publishable(tag) for tag in "12"]
 
@@ -111,8 +117,7 @@ class DaemonTest(LeftListTest):
                     for one, (name, _) in zip(backends, images, strict=False)]}, out)
             os.rename(self.path("new.yaml"), self.path("list.yaml"))
             return self.path("list.yaml")
-        config = self.configure([write(kept, dropped)])
-        service = self.daemon(self.program, config)
+        service = start(write(kept, dropped))
         for backend, (name, image) in zip((kept, dropped), images, strict=True):
             self.wait_published(backend, name, image, service)
         write(kept)
