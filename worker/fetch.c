@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Unpacked layers are seen to be 2 to 4 times as large as compressed ones. */
 #define EXPANSION 4
@@ -18,6 +19,7 @@
 /* How many jobs may pass one that waits for room in the spool. */
 #define PASSES_MAX   32
 #define WAIT_SECONDS 5 /* for something to be decided */
+#define NICE         10
 
 struct fetch {
     struct fetch_options o;
@@ -292,10 +294,18 @@ static size_t free_slot(const struct fetch *f)
     return slot;
 }
 
+/* A commit keeps everybody else from the repository: what CernVM-FS needs of the processors then
+ * goes first. On Linux this is the thread's own, and that of those it makes. */
+static void yield_to_commits(void)
+{
+    (void)!nice(NICE);
+}
+
 static void *work(void *arg)
 {
     struct fetch *f = arg;
     log_set_repository(f->o.repository->name);
+    yield_to_commits();
     pthread_mutex_lock(&f->lock);
     while (!f->quit) {
         const struct job *job = NULL;

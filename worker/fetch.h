@@ -12,7 +12,8 @@
  * Threads. The next layer is that of the job with the best rank (worker/job.h), among these of
  * the one that has the fewest threads. Large images together, and the layers of one registry if
  * there are several, leave a quarter of the threads to others: a registry that hangs, or an image
- * of 20 GB, does not hold up the rest.
+ * of 20 GB, does not hold up the rest. They yield the processors to a commit: they are nicer by 10
+ * than the rest of the program and its children.
  *
  *     fetch_start()
  *     fetch_add() ...                                       from any thread

@@ -278,6 +278,17 @@ class DaemonTest(ServiceTest):
         self.wait_published(backend, names[0], large, service)
         self.assertEqual(service.stop(), 0)
 
+    def test_preparing_yields_the_processors_to_commits(self):
+        """Those who fetch and prepare are nicer than the one who commits, and what that starts."""
+        backend = StandIn(self.scratch)
+        image = self.image("a/b", "1", "first")
+        service = self.start(backend, [f"{self.source.host}/a/b:1"], "--jobs", "3", interval="1m")
+        self.wait_published(backend, f"{self.source.host}/a/b:1", image, service)
+        threads = os.listdir(f"/proc/{service.process.pid}/task")
+        nice, ours = [os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in threads], os.getpriority(os.PRIO_PROCESS, 0)
+        self.assertEqual([n for n in nice if n != ours], [min(ours + 10, 19)] * 3)
+        self.assertEqual(service.stop(), 0)
+
     def test_slow_image_does_not_hold_up_quick_ones(self):
         """All are ready when somebody else's transaction ends: the quick ones go first, and the slow one after them."""
         backend, host = StandIn(self.scratch), self.source.host
