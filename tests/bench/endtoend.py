@@ -22,8 +22,8 @@ PIPED = "the same through a pipe"
 class CvmfsRepository:
     """A repository of a real CernVM-FS, made for one run and removed after it."""
 
-    def __init__(self):
-        self.name = f"ducc-bench-{os.getpid()}.example.org"
+    def __init__(self, what="bench"):
+        self.name = f"ducc-{what}-{os.getpid()}.example.org"
 
     def __enter__(self):
         made = subprocess.run(["cvmfs_server", "mkfs", "-o", "root", self.name], capture_output=True, check=False)
