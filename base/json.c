@@ -108,3 +108,15 @@ char *json_text(const json_t *value)
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
     return text ? text : xstrdup("null");
 }
+
+bool json_array_has(const json_t *array, const json_t *item)
+{
+    size_t i;
+    json_t *there;
+    json_array_foreach(array, i, there)
+    {
+        if (json_equal(there, item))
+            return true;
+    }
+    return false;
+}

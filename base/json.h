@@ -10,6 +10,7 @@
 #include "base/error.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* An owned reference, ERROR_PARSE with the line and column, or ERROR_LIMIT. `what` begins the
@@ -37,6 +38,9 @@ MUST_CHECK int json_get_size(const json_t *object, const char *what, const char 
 
 /* The value on one line, owned; keys in the order they were set. */
 char *json_text(const json_t *value);
+
+/* Whether an array has an item that equals this one. */
+bool json_array_has(const json_t *array, const json_t *item);
 
 static inline void cleanup_json(json_t **value)
 {

@@ -126,16 +126,11 @@ static bool is_record(const char *path)
 
 static void add_items(json_t *list, const json_t *from)
 {
-    size_t i, k;
-    json_t *item, *there;
+    size_t i;
+    json_t *item;
     json_array_foreach(from, i, item)
     {
-        bool has = false;
-        json_array_foreach(list, k, there)
-        {
-            has |= json_equal(item, there);
-        }
-        if (!has)
+        if (!json_array_has(list, item))
             json_array_append(list, item);
     }
 }

@@ -78,16 +78,11 @@ static bool same_field(const json_t *a, const json_t *b, const char *field)
 
 static bool has_all(const json_t *wanted, const json_t *there)
 {
-    size_t i, k;
-    json_t *x, *y;
-    json_array_foreach(wanted, i, x)
+    size_t i;
+    json_t *item;
+    json_array_foreach(wanted, i, item)
     {
-        bool has = false;
-        json_array_foreach(there, k, y)
-        {
-            has |= json_equal(x, y);
-        }
-        if (!has)
+        if (!json_array_has(there, item))
             return false;
     }
     return true;

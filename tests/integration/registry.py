@@ -12,6 +12,7 @@ import tempfile
 import time
 import urllib.parse
 
+import http_request
 from ocilayout import MEDIA, Image, digest_of, index_of
 
 Request = collections.namedtuple("Request", "method kind name reference status")
@@ -119,14 +120,7 @@ class Registry:
 
     def request(self, method, path, body=None, headers=None):
         """One request; the answer has status, headers and, as an attribute `body`, its bytes."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            answer.body = answer.read()
-            return answer
-        finally:
-            connection.close()
+        return http_request.send(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60), method, path, body, headers)
 
     def _expect(self, status, *request, **how):
         answer = self.request(*request, **how)

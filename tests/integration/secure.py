@@ -15,6 +15,7 @@ import threading
 import time
 import urllib.parse
 
+import http_request
 from registry import Registry, need
 
 USER, PASSWORD = "some-user", "pa:ss word-Zx9"
@@ -81,13 +82,7 @@ class SecureRegistry(Registry):
         if self._client:
             context.load_cert_chain(*self._client)
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=context)
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            answer.body = answer.read()
-            return answer
-        finally:
-            connection.close()
+        return http_request.send(connection, method, path, body, headers)
 
 
 def htpasswd_auth(directory):

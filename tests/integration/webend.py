@@ -7,6 +7,7 @@ import json
 import os
 import time
 
+import http_request
 from registry import free_port
 from service import ServiceTest
 
@@ -69,14 +70,7 @@ class WebTest(ServiceTest):
 
     def request(self, method, path, body=None, headers=None):
         """An answer with its bytes as `body`."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            answer.body = answer.read()
-            return answer
-        finally:
-            connection.close()
+        return http_request.send(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60), method, path, body, headers)
 
     def get(self, path):
         """JSON."""

@@ -107,13 +107,22 @@ static void test_json__text(void **state)
     assert_string_equal(text, "{\"b\":1,\"a\":[true]}");
 }
 
+static void test_json__array_has(void **state)
+{
+    (void)state;
+    _cleanup_json_ json_t *array = json_pack("[i, s, {s:i}]", 1, "a", "b", 2);
+    _cleanup_json_ json_t *equal = json_pack("{s:i}", "b", 2), *other = json_pack("{s:i}", "b", 3);
+    assert_true(json_array_has(array, equal));
+    assert_false(json_array_has(array, other));
+    assert_false(json_array_has(NULL, equal));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json__bad),
-        cmocka_unit_test(test_json__limits),
-        cmocka_unit_test(test_json__getters),
-        cmocka_unit_test(test_json__text),
+        cmocka_unit_test(test_json__bad),       cmocka_unit_test(test_json__limits),
+        cmocka_unit_test(test_json__getters),   cmocka_unit_test(test_json__text),
+        cmocka_unit_test(test_json__array_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
