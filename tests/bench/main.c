@@ -18,7 +18,7 @@ static const struct command {
     {"merge", 2, 2, bench_merge, "LAYOUT SPOOL", "merge the prepared layers"},
     {"index-open", 2, 2, bench_index_open, "LAYOUT SPOOL", "open the indexes, and check them"},
     {"pipe", 1, 1, bench_pipe, "FILE", "move a file into a pipe, in several ways"},
-    {"synthetic", 1, 1, bench_synthetic, "N", "write the tar of a layer of N small entries"},
+    {"synthetic", 1, 2, bench_synthetic, "N [BYTES]", "write the tar of a layer of N entries"},
     {"child", 1, 1000, bench_child, "COMMAND...", "run a command, and say what it took"},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)

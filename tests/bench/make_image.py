@@ -126,9 +126,9 @@ def packages_layer(path, debs, whiteouts=(), change=b"", every=1):
     return layer, layer.close()
 
 
-def synthetic_layer(path, program, count):
+def synthetic_layer(path, program, count, size):
     layer = Layer(path, level=1)
-    with subprocess.Popen([program, "synthetic", str(count)], stdout=subprocess.PIPE) as source:
+    with subprocess.Popen([program, "synthetic", str(count), str(size)], stdout=subprocess.PIPE) as source:
         shutil.copyfileobj(source.stdout, layer, 1 << 20)
     if source.returncode:
         raise AssertionError(f"{program} synthetic ended with {source.returncode}")
@@ -192,10 +192,11 @@ def real_image(cache, variant=None):
     return directory
 
 
-def synthetic_image(cache, program, count):
-    directory = os.path.join(cache, f"synthetic-{count}")
+def synthetic_image(cache, program, count, size=0):
+    """One layer of so many entries, its files of at least so many bytes."""
+    directory = os.path.join(cache, f"synthetic-{count}-{size}" if size else f"synthetic-{count}")
     if not os.path.exists(directory):
-        make(directory, [lambda path: synthetic_layer(path, program, count)])
+        make(directory, [lambda path: synthetic_layer(path, program, count, size)])
     return directory
 
 
