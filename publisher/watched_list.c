@@ -20,12 +20,12 @@ struct timing {
     int64_t next;
 };
 
-/* What is being looked at: one registry's entries of one interval. */
 enum turn_kind {
-    TURN_VISIT, /* all of them */
+    TURN_VISIT, /* all entries */
     TURN_RETRY, /* those whose next try was due */
 };
 
+/* What is being looked at: one registry's entries of one interval. */
 struct turn {
     enum turn_kind kind;
     struct watched_list *list; /* it holds a reference */
