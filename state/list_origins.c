@@ -55,23 +55,11 @@ int list_origins_note(struct database *db, const char *repository, const char *u
         "INSERT INTO list_origins (list, configuration, source) SELECT id, ?3, ?4 FROM lists WHERE "
         "repository = ?1 AND url = ?2 ON CONFLICT DO NOTHING",
         "DELETE FROM list_origins WHERE list = (SELECT id FROM lists WHERE repository = ?1 AND url "
-        "= ?2) AND configuration = '" ORIGIN_LOOP "' AND ?3 <> configuration AND ?4 IS NOT NULL",
+        "= ?2) AND configuration = '" ORIGIN_LOOP "' AND ?3 <> configuration",
     };
-    struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
-    if (transaction_begin(db, &t, err) < 0)
-        return -1;
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        struct statement st _cleanup_statement_ = STATEMENT_INIT;
-        if (statement_prepare(db, steps[i], &st, err) < 0)
-            return -1;
-        bind_text(&st, repository);
-        bind_text(&st, url);
-        bind_text(&st, origin->configuration);
-        bind_text(&st, origin->source);
-        if (statement_run(&st, err) < 0)
-            return -1;
-    }
-    return transaction_commit(&t, err);
+    return database_run_steps(
+        db, steps, sizeof steps / sizeof *steps,
+        (const char *const[]){repository, url, origin->configuration, origin->source}, 4, err);
 }
 
 /* ---- what has left ---- */
@@ -171,15 +159,6 @@ static int ask_about(struct database *db, const char *sql, int64_t list, size_t 
     "(SELECT 1 FROM wants v JOIN entries f ON f.id = v.entry JOIN lists k ON k.id = f.list WHERE " \
     "v.name = w.name AND v.left_out IS NULL AND k.repository = l.repository AND k.id <> l.id)"
 
-static int delete_list(struct database *db, int64_t id, struct error *err)
-{
-    struct statement st _cleanup_statement_ = STATEMENT_INIT;
-    if (statement_prepare(db, "DELETE FROM lists WHERE id = ?", &st, err) < 0)
-        return -1;
-    bind_int(&st, id);
-    return statement_run(&st, err);
-}
-
 int list_origins_forget(struct database *db, const char *configuration,
                         const struct left_list *left, bool *out_gone, size_t *out_names,
                         struct error *err)
@@ -189,7 +168,9 @@ int list_origins_forget(struct database *db, const char *configuration,
     if (transaction_begin(db, &t, err) < 0 || forget_note(db, configuration, left, err) < 0 ||
         ask_about(db, COUNT_ORIGINS, left->id, &origins, err) < 0 ||
         ask_about(db, COUNT_ITS_OWN, left->id, &names, err) < 0 ||
-        (origins == 0 && delete_list(db, left->id, err) < 0) || transaction_commit(&t, err) < 0)
+        (origins == 0 &&
+         database_run_with_id(db, "DELETE FROM lists WHERE id = ?", left->id, err) < 0) ||
+        transaction_commit(&t, err) < 0)
         return -1;
     *out_gone = origins == 0;
     *out_names = origins == 0 ? names : 0;

@@ -125,15 +125,6 @@ static int set_entries(struct database *db, int64_t id, const struct list_record
     return 0;
 }
 
-static int run_with_id(struct database *db, const char *sql, int64_t id, struct error *err)
-{
-    struct statement st _cleanup_statement_ = STATEMENT_INIT;
-    if (statement_prepare(db, sql, &st, err) < 0)
-        return -1;
-    bind_int(&st, id);
-    return statement_run(&st, err);
-}
-
 int lists_read(struct database *db, const struct list_record *list, int64_t now, int64_t *out_id,
                struct error *err)
 {
@@ -142,9 +133,9 @@ int lists_read(struct database *db, const struct list_record *list, int64_t now,
     if (transaction_begin(db, &t, err) < 0 ||
         find_or_make(db, list->repository, list->url, &id, err) < 0 ||
         set_list(db, id, list, now, err) < 0 ||
-        run_with_id(db, "UPDATE entries SET stays = 0 WHERE list = ?", id, err) < 0 ||
+        database_run_with_id(db, "UPDATE entries SET stays = 0 WHERE list = ?", id, err) < 0 ||
         set_entries(db, id, list, now, err) < 0 ||
-        run_with_id(db, "DELETE FROM entries WHERE list = ? AND stays = 0", id, err) < 0 ||
+        database_run_with_id(db, "DELETE FROM entries WHERE list = ? AND stays = 0", id, err) < 0 ||
         transaction_commit(&t, err) < 0)
         return -1;
     if (out_id)
@@ -207,22 +198,11 @@ int lists_withdraw(struct database *db, const char *repository, const char *name
         "DELETE FROM wants WHERE name = ?2 AND entry IN (SELECT e.id FROM entries e JOIN lists l "
         "ON l.id = e.list WHERE l.repository = ?1 AND l.url = '" LIST_COMMAND_LINE "')",
         "DELETE FROM entries WHERE list = (SELECT id FROM lists WHERE repository = ?1 AND url = "
-        "'" LIST_COMMAND_LINE "') AND ?2 IS NOT NULL AND NOT EXISTS (SELECT 1 FROM wants WHERE "
+        "'" LIST_COMMAND_LINE "') AND NOT EXISTS (SELECT 1 FROM wants WHERE "
         "entry = entries.id)",
     };
-    struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
-    if (transaction_begin(db, &t, err) < 0)
-        return -1;
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        struct statement st _cleanup_statement_ = STATEMENT_INIT;
-        if (statement_prepare(db, steps[i], &st, err) < 0)
-            return -1;
-        bind_text(&st, repository);
-        bind_text(&st, name);
-        if (statement_run(&st, err) < 0)
-            return -1;
-    }
-    return transaction_commit(&t, err);
+    return database_run_steps(db, steps, sizeof steps / sizeof *steps,
+                              (const char *const[]){repository, name}, 2, err);
 }
 
 /* ---- an entry is expanded ---- */
@@ -282,7 +262,7 @@ int lists_expanded(struct database *db, int64_t list, const char *entry_text,
     struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
     int64_t entry = 0;
     if (transaction_begin(db, &t, err) < 0 || find_entry(db, list, entry_text, &entry, err) < 0 ||
-        run_with_id(db, "DELETE FROM wants WHERE entry = ?", entry, err) < 0 ||
+        database_run_with_id(db, "DELETE FROM wants WHERE entry = ?", entry, err) < 0 ||
         add_names(db, entry, names, count, err) < 0 || set_error(db, entry, NULL, now, err) < 0)
         return -1;
     return transaction_commit(&t, err);

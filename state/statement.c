@@ -143,6 +143,39 @@ int database_run(struct database *db, const char *sql, struct error *err)
     return code == SQLITE_OK ? 0 : database_error(db, code, err);
 }
 
+int database_run_with_id(struct database *db, const char *sql, int64_t id, struct error *err)
+{
+    struct statement st _cleanup_statement_ = STATEMENT_INIT;
+    if (statement_prepare(db, sql, &st, err) < 0)
+        return -1;
+    bind_int(&st, id);
+    return statement_run(&st, err);
+}
+
+static int run_step(struct database *db, const char *sql, const char *const *texts, size_t count,
+                    struct error *err)
+{
+    struct statement st _cleanup_statement_ = STATEMENT_INIT;
+    if (statement_prepare(db, sql, &st, err) < 0)
+        return -1;
+    size_t wanted = (size_t)sqlite3_bind_parameter_count(st.handle);
+    for (size_t i = 0; i < count && i < wanted; i++)
+        bind_text(&st, texts[i]);
+    return statement_run(&st, err);
+}
+
+int database_run_steps(struct database *db, const char *const *steps, size_t step_count,
+                       const char *const *texts, size_t text_count, struct error *err)
+{
+    struct transaction t _cleanup_transaction_ = TRANSACTION_INIT;
+    if (transaction_begin(db, &t, err) < 0)
+        return -1;
+    for (size_t i = 0; i < step_count; i++)
+        if (run_step(db, steps[i], texts, text_count, err) < 0)
+            return -1;
+    return transaction_commit(&t, err);
+}
+
 int database_ask(struct database *db, const char *sql, int64_t *out, struct error *err)
 {
     struct statement st _cleanup_statement_ = STATEMENT_INIT;

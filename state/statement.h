@@ -71,6 +71,13 @@ int column_word(struct statement *st, const char *const *words, size_t count, in
 
 /* One statement without parameters and rows. */
 MUST_CHECK int database_run(struct database *db, const char *sql, struct error *err);
+/* One without rows, whose parameter is the number of a row. */
+MUST_CHECK int database_run_with_id(struct database *db, const char *sql, int64_t id,
+                                    struct error *err);
+/* Several without rows, in one transaction: ?1 is the first of the texts in each of them. A
+ * statement need not name the last ones. */
+MUST_CHECK int database_run_steps(struct database *db, const char *const *steps, size_t step_count,
+                                  const char *const *texts, size_t text_count, struct error *err);
 /* The first column of the first row; 0 if there is none. */
 MUST_CHECK int database_ask(struct database *db, const char *sql, int64_t *out, struct error *err);
 
