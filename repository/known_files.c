@@ -208,19 +208,8 @@ struct candidates {
     const struct known_source *source;
     uint64_t *wanted; /* as in struct file_set */
     uint32_t *entries;
-    size_t count, capacity;
+    size_t count, wanted_capacity, entry_capacity;
 };
-
-static void add_candidate(struct candidates *found, uint64_t wanted, uint32_t entry)
-{
-    if (found->count == found->capacity) {
-        found->capacity = found->capacity ? 2 * found->capacity : 1024;
-        found->wanted = xreallocarray(found->wanted, found->capacity, sizeof *found->wanted);
-        found->entries = xreallocarray(found->entries, found->capacity, sizeof *found->entries);
-    }
-    found->wanted[found->count] = wanted;
-    found->entries[found->count++] = entry;
-}
 
 static bool is_refused(const struct known_source *source, uint32_t entry)
 {
@@ -236,9 +225,13 @@ static void compare_file(struct known_files *k, struct candidates *found, uint32
         return;
     k->elsewhere[slot] = 1;
     uint64_t wanted = k->files.slots[find_slot(k, &k->files, index, e)];
-    if (wanted && !is_refused(found->source, entry) &&
-        !is_linked(k->layers[(wanted - 1) >> 32], (uint32_t)(wanted - 1)))
-        add_candidate(found, wanted, entry);
+    if (!wanted || is_refused(found->source, entry) ||
+        is_linked(k->layers[(wanted - 1) >> 32], (uint32_t)(wanted - 1)))
+        return;
+    ARRAY_GROW(found->wanted, found->count, found->wanted_capacity);
+    ARRAY_GROW(found->entries, found->count, found->entry_capacity);
+    found->wanted[found->count] = wanted;
+    found->entries[found->count++] = entry;
 }
 
 static void link_candidates(struct known_files *k, const struct candidates *found, uint32_t *home)

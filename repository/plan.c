@@ -447,7 +447,7 @@ static int plan_alias(struct planner *p, const char *directory, struct error *er
     const char *alias = multiarch_alias(directory);
     if (!alias || p->policy->skip_flat)
         return 0;
-    _cleanup_free_ char *path = xasprintf(".multiarch/%s", alias);
+    _cleanup_free_ char *path = xasprintf(MULTIARCH_FOLDER "/%s", alias);
     return plan_symlink(p, path, directory, err);
 }
 

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "repository/change_note.h"
+#include "repository/multiarch.h"
 #include "wishlist/repository.h"
 
 #include <dirent.h>
@@ -203,7 +204,8 @@ static bool is_bare(int root, const char *path)
 /* Of ours at the top only .multiarch comes and goes with the names in it. */
 static bool is_ours_to_keep(const char *path)
 {
-    return *path == '\0' || (*path == '.' && !strchr(path, '/') && strcmp(path, ".multiarch") != 0);
+    return *path == '\0' ||
+           (*path == '.' && !strchr(path, '/') && strcmp(path, MULTIARCH_FOLDER) != 0);
 }
 
 static int remove_bare_parents(int root, const char *path, struct error *err)

@@ -9,6 +9,7 @@
 #include "worker/beside.h"
 #include "registry/manifest.h"
 #include "repository/image.h"
+#include "repository/multiarch.h"
 #include "repository/published.h"
 #include "state/names.h"
 #include "state/runs.h"
@@ -19,7 +20,6 @@
 
 #define DEPTH_MAX 64 /* folders of a name */
 #define METADATA  ".metadata"
-#define MULTIARCH ".multiarch"
 
 struct rebuild {
     struct database *db;
@@ -148,9 +148,10 @@ static int walk(struct rebuild *b, const char *folder, const char *name, bool le
 static int walk_architectures(struct rebuild *b, struct error *err)
 {
     _cleanup_string_list_ struct string_list entries = STRING_LIST_INIT;
-    int result = published_list(b->repository, METADATA "/" MULTIARCH, &entries, err);
+    int result = published_list(b->repository, METADATA "/" MULTIARCH_FOLDER, &entries, err);
     for (size_t i = 0; result == 0 && i < entries.count; i++) {
-        _cleanup_free_ char *folder = xasprintf(METADATA "/" MULTIARCH "/%s", entries.items[i]);
+        _cleanup_free_ char *folder =
+            xasprintf(METADATA "/" MULTIARCH_FOLDER "/%s", entries.items[i]);
         if (entries.items[i][0] != '.')
             result = walk(b, folder, "", false, 1, err);
     }
